@@ -29,7 +29,8 @@ void content_fill(uint64_t seed, uint64_t id, uint64_t off, void *buf, size_t le
 size_t content_check(uint64_t seed, uint64_t id, uint64_t off, const void *buf, size_t len);
 
 /* Make, complete or reuse DIR for `c`. Refuses before writing when space is short (-ENOSPC), keeps
- * objects that are already right (size and sampled bytes), removes none. progress may be NULL. */
+ * objects that are already right (size and sampled bytes), removes none. progress (may be NULL)
+ * counts bytes. */
 int content_make(const char *dir, const struct content *c,
 		 void (*progress)(void *arg, uint64_t done, uint64_t total), void *arg,
 		 struct errbuf *e);
