@@ -5,7 +5,8 @@
  * `openssl` (EVP: the oracle, and the fair comparison `atlas:openssl`).
  *
  * Contexts are per thread at use; key set-up and use neither block nor allocate (memory is the
- * caller's, ctx_size bytes, aligned to 64).
+ * caller's, ctx_size bytes, aligned to 64, zero before the first key(); `openssl` takes EVP's own
+ * context at the first key of each length, and clear() frees it).
  */
 #ifndef ATLAS_TLS_AEAD_H
 #define ATLAS_TLS_AEAD_H
@@ -22,8 +23,10 @@ struct aead_ops {
 	size_t ctx_size;
 	/* Once a thread before use; 0 or -errno. */
 	int (*thread_init)(void);
-	int (*key)(void *ctx, const uint8_t *key, int key_len); /* 16 or 32 bytes */
-	void (*clear)(void *ctx);				/* forget the key, free what key took */
+	/* 16 or 32 bytes; again at any time: the new key counts. 0 or -errno. */
+	int (*key)(void *ctx, const uint8_t *key, int key_len);
+	/* Wipe the key, free what key() took. */
+	void (*clear)(void *ctx);
 	/* Seal p[0, len) in place, and one further plaintext byte `type` that follows it logically
 	 * (it is stored elsewhere: where a merged read has the next record's first byte); its
 	 * ciphertext goes to type_out[0], the tag to tag_out[0, 16). */
