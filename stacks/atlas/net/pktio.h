@@ -47,6 +47,7 @@ struct pkt_tx {
 struct pktio_stats {
 	uint64_t rx_frames, rx_bytes, rx_dropped, tx_frames, tx_bytes, tx_calls, rx_calls;
 	uint64_t tx_nobufs;	  /* the kernel had no room: frames kept by the caller */
+	uint64_t tx_errors;	  /* frames the kernel refused for good, or the link was down */
 	uint64_t tx_copied_bytes; /* bytes this back end knows to be copied on the way out */
 };
 
