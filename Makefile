@@ -66,6 +66,11 @@ $(foreach p,$(PROGS),$(eval $(call prog_rule,$p)))
 $(BUILD)/%_test: $(BUILD)/%_test.o $(LIB)
 	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ -lcmocka $(LDLIBS)
 
+# The HTTP parser is compared with llhttp, from the sources in Debian's node-llhttp if they are there.
+LLHTTP := $(wildcard /usr/share/llhttp/*.c)
+$(BUILD)/stacks/atlas/http/llhttp_test: private LDLIBS += $(if $(LLHTTP),-w \
+        -DLLHTTP_STRICT_MODE=1 -I/usr/share/include/llhttp $(LLHTTP))
+
 $(BUILD)/%_fuzz: $(BUILD)/%_fuzz.o $(LIB)
 	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LDLIBS)
 
