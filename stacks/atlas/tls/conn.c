@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct tls_conn *conn_new(struct tls_ctx *t, const struct tls_io *io, void *arg)
+struct tls_conn *tls_conn_new(struct tls_ctx *t, const struct tls_io *io, void *arg)
 {
 	struct tls_conn *c = calloc(1, sizeof *c);
 
@@ -32,17 +32,17 @@ struct tls_conn *conn_new(struct tls_ctx *t, const struct tls_io *io, void *arg)
 
 struct tls_conn *tls_accept(struct tls_ctx *t, const struct tls_io *io, void *arg)
 {
-	struct tls_conn *c = conn_new(t, io, arg);
+	struct tls_conn *c = tls_conn_new(t, io, arg);
 
-	if (c && handshake_new(c)) {
+	if (c && tls_handshake_new(c)) {
 		free(c);
 		return NULL;
 	}
 	return c;
 }
 
-int conn_open(struct tls_conn *c, const struct suite *s, const uint8_t *client_secret,
-	      const uint8_t *server_secret)
+int tls_conn_open(struct tls_conn *c, const struct suite *s, const uint8_t *client_secret,
+		  const uint8_t *server_secret)
 {
 	size_t n = hkdf_hash_len(s->hash);
 	int err;
@@ -50,15 +50,15 @@ int conn_open(struct tls_conn *c, const struct suite *s, const uint8_t *client_s
 	c->suite = s;
 	memcpy(c->rd_secret, client_secret, n);
 	memcpy(c->wr_secret, server_secret, n);
-	err = write_key_set(c, c->wr_secret, &c->wr);
+	err = tls_write_key_set(c, c->wr_secret, &c->wr);
 	if (!err)
-		err = read_key_set(c);
+		err = tls_read_key_set(c);
 	if (!err)
 		c->state = TLS_OPEN;
 	return err;
 }
 
-int conn_fail(struct tls_conn *c, const char *why)
+int tls_conn_fail(struct tls_conn *c, const char *why)
 {
 	c->why = why;
 	c->state = TLS_FAILED;
@@ -70,11 +70,11 @@ void tls_free(struct tls_conn *c)
 {
 	if (!c)
 		return;
-	handshake_free(c);
-	read_key_drop(c);
+	tls_handshake_free(c);
+	tls_read_key_drop(c);
 	if (c->wr)
 		tls_epoch_put(c->wr);
-	part_give(c->t, c->part, c->need);
+	tls_part_give(c->t, c->part, c->need);
 	OPENSSL_cleanse(c, sizeof *c);
 	free(c);
 }
@@ -89,9 +89,9 @@ static int body_input(struct tls_conn *c, const uint8_t *p, size_t n)
 	if (!body && take < c->need) {
 		if (!take)
 			return 0;
-		body = c->part = part_take(c->t, c->need);
+		body = c->part = tls_part_take(c->t, c->need);
 		if (!body)
-			return write_alert_fail(c, ALERT_INTERNAL_ERROR, "out of memory");
+			return tls_fail_alert(c, ALERT_INTERNAL_ERROR, "out of memory");
 	} else if (!body) {
 		body = c->t->rx;
 	}
@@ -103,9 +103,9 @@ static int body_input(struct tls_conn *c, const uint8_t *p, size_t n)
 	c->hdr_len = 0;
 	c->got = 0;
 	c->part = NULL;
-	err = record_input(c, c->hdr, body, c->need);
+	err = tls_record_input(c, c->hdr, body, c->need);
 	if (body != c->t->rx)
-		part_give(c->t, body, c->need);
+		tls_part_give(c->t, body, c->need);
 	return err ? err : (int)take;
 }
 
@@ -121,7 +121,7 @@ static int protected_input(struct tls_conn *c, const uint8_t *p, size_t n)
 		c->hdr_len = (uint8_t)(c->hdr_len + take);
 		if (c->hdr_len < TLS_HDR)
 			return (int)take;
-		used = record_check(c, c->hdr);
+		used = tls_record_check(c, c->hdr);
 		if (used)
 			return used;
 		c->need = (uint16_t)record_len(c->hdr);
@@ -133,7 +133,7 @@ static int protected_input(struct tls_conn *c, const uint8_t *p, size_t n)
 int tls_input(struct tls_conn *c, const uint8_t *p, size_t n)
 {
 	while (n && (c->state == TLS_HANDSHAKE || c->state == TLS_OPEN)) {
-		int used = c->state == TLS_HANDSHAKE ? handshake_input(c, p, n)
+		int used = c->state == TLS_HANDSHAKE ? tls_handshake_input(c, p, n)
 						     : protected_input(c, p, n);
 
 		if (used < 0)

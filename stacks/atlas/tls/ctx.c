@@ -21,7 +21,7 @@ static const struct suite suites[] = {
 #define SUITES_DEFAULT "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384"
 #define GROUPS	       "X25519:P-256:P-384"
 
-const struct suite *suite_by_id(uint16_t id)
+const struct suite *tls_suite_by_id(uint16_t id)
 {
 	for (size_t i = 0; i < sizeof suites / sizeof *suites; i++)
 		if (suites[i].id == id)
@@ -133,9 +133,9 @@ static int set_policy(SSL_CTX *ssl, const char *names, struct errbuf *e)
 	SSL_CTX_set_options(ssl, SSL_OP_NO_TICKET | SSL_OP_CIPHER_SERVER_PREFERENCE);
 	SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_quiet_shutdown(ssl, 1);
-	SSL_CTX_set_keylog_callback(ssl, handshake_keylog);
-	SSL_CTX_set_info_callback(ssl, handshake_info);
-	SSL_CTX_set_alpn_select_cb(ssl, handshake_alpn, NULL);
+	SSL_CTX_set_keylog_callback(ssl, tls_handshake_keylog);
+	SSL_CTX_set_info_callback(ssl, tls_handshake_info);
+	SSL_CTX_set_alpn_select_cb(ssl, tls_handshake_alpn, NULL);
 	return set_suites(ssl, names ? names : SUITES_DEFAULT, e);
 }
 
@@ -207,7 +207,7 @@ void tls_ctx_free(struct tls_ctx *t)
 /* A buffer for `len` bytes (at most CIPHERTEXT_MAX) of a record that came in pieces; NULL without
  * memory. From a short list of spare ones, so that a stream of split requests takes no new memory.
  */
-uint8_t *part_take(struct tls_ctx *t, size_t len)
+uint8_t *tls_part_take(struct tls_ctx *t, size_t len)
 {
 	struct part_list *l = &t->part[len > PART_SMALL];
 	struct partbuf *b = l->head;
@@ -221,7 +221,7 @@ uint8_t *part_take(struct tls_ctx *t, size_t len)
 	return malloc(l->size);
 }
 
-void part_give(struct tls_ctx *t, uint8_t *p, size_t len)
+void tls_part_give(struct tls_ctx *t, uint8_t *p, size_t len)
 {
 	struct part_list *l = &t->part[len > PART_SMALL];
 	struct partbuf *b = (struct partbuf *)p;

@@ -47,7 +47,7 @@ void tls_epoch_put(struct tls_epoch *e)
 }
 
 /* A new epoch with the keys of `secret`. 0 or -errno. */
-int write_key_set(struct tls_conn *c, const uint8_t *secret, struct tls_epoch **out)
+int tls_write_key_set(struct tls_conn *c, const uint8_t *secret, struct tls_epoch **out)
 {
 	struct tls_epoch *e = epoch_new(c->t->aead);
 	uint8_t key[AEAD_KEY_MAX];
@@ -100,7 +100,7 @@ void tls_seal_copy(struct tls_epoch *e, uint64_t seq, const uint8_t *src, uint8_
 }
 
 /* The next record of the stream, through send(). */
-void write_record(struct tls_conn *c, uint8_t type, const uint8_t *p, size_t n)
+void tls_write_record(struct tls_conn *c, uint8_t type, const uint8_t *p, size_t n)
 {
 	uint8_t *tx = c->t->tx;
 
@@ -109,15 +109,15 @@ void write_record(struct tls_conn *c, uint8_t type, const uint8_t *p, size_t n)
 	c->io->send(c->arg, tx, n + TLS_OVERHEAD);
 }
 
-int write_alert_fail(struct tls_conn *c, enum alert a, const char *why)
+int tls_fail_alert(struct tls_conn *c, enum alert a, const char *why)
 {
 	const uint8_t msg[2] = {2, (uint8_t)a};
 
 	if (!c->closed) {
-		write_record(c, REC_ALERT, msg, sizeof msg);
+		tls_write_record(c, REC_ALERT, msg, sizeof msg);
 		c->t->stats.alerts_out++;
 	}
-	return conn_fail(c, why);
+	return tls_conn_fail(c, why);
 }
 
 static int check_writable(const struct tls_conn *c)
@@ -138,7 +138,7 @@ int tls_write(struct tls_conn *c, const uint8_t *p, size_t n)
 			err = tls_key_update(c);
 			continue;
 		}
-		write_record(c, REC_DATA, p, len);
+		tls_write_record(c, REC_DATA, p, len);
 		p += len;
 		n -= len;
 	}
@@ -152,7 +152,7 @@ void tls_close(struct tls_conn *c)
 	if (check_writable(c))
 		return;
 	c->t->stats.alerts_out++;
-	write_record(c, REC_ALERT, msg, sizeof msg);
+	tls_write_record(c, REC_ALERT, msg, sizeof msg);
 	c->closed = true;
 }
 
@@ -194,9 +194,9 @@ int tls_key_update(struct tls_conn *c)
 	err = hkdf_expand_label(c->suite->hash, c->wr_secret, "traffic upd", next,
 				hkdf_hash_len(c->suite->hash));
 	if (!err)
-		err = write_key_set(c, next, &e);
+		err = tls_write_key_set(c, next, &e);
 	if (!err) {
-		write_record(c, REC_HANDSHAKE, msg, sizeof msg);
+		tls_write_record(c, REC_HANDSHAKE, msg, sizeof msg);
 		memcpy(c->wr_secret, next, sizeof next);
 		tls_epoch_put(c->wr);
 		c->wr = e;

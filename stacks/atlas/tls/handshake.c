@@ -29,7 +29,7 @@ struct handshake {
 	uint8_t secret[2][HKDF_HASH_MAX];
 };
 
-int handshake_new(struct tls_conn *c)
+int tls_handshake_new(struct tls_conn *c)
 {
 	struct handshake *h = calloc(1, sizeof *h);
 
@@ -53,7 +53,7 @@ int handshake_new(struct tls_conn *c)
 	return 0;
 }
 
-void handshake_free(struct tls_conn *c)
+void tls_handshake_free(struct tls_conn *c)
 {
 	struct handshake *h = c->hs;
 
@@ -81,7 +81,7 @@ static int unhex(const char *s, uint8_t *out, size_t max)
 }
 
 /* "LABEL client_random secret" */
-void handshake_keylog(const SSL *ssl, const char *line)
+void tls_handshake_keylog(const SSL *ssl, const char *line)
 {
 	static const char *const label[] = {
 		[CLIENT] = "CLIENT_TRAFFIC_SECRET_0 ",
@@ -101,7 +101,7 @@ void handshake_keylog(const SSL *ssl, const char *line)
 	}
 }
 
-void handshake_info(const SSL *ssl, int where, int ret)
+void tls_handshake_info(const SSL *ssl, int where, int ret)
 {
 	const struct tls_conn *c = SSL_get_app_data(ssl);
 
@@ -112,8 +112,8 @@ void handshake_info(const SSL *ssl, int where, int ret)
 		c->t->stats.alerts_out++;
 }
 
-int handshake_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len,
-		   const unsigned char *in, unsigned int in_len, void *arg)
+int tls_handshake_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len,
+		       const unsigned char *in, unsigned int in_len, void *arg)
 {
 	static const unsigned char ours[] = "\x08http/1.1";
 	unsigned char *chosen;
@@ -141,9 +141,9 @@ static void flush(struct tls_conn *c)
 static int give_up(struct tls_conn *c, const char *why)
 {
 	flush(c);
-	handshake_free(c);
+	tls_handshake_free(c);
 	c->t->stats.handshake_failures++;
-	return conn_fail(c, why);
+	return tls_conn_fail(c, why);
 }
 
 static const char *ssl_why(void)
@@ -157,7 +157,7 @@ static int take_over(struct tls_conn *c)
 {
 	struct handshake *h = c->hs;
 	uint32_t id = SSL_CIPHER_get_id(SSL_get_current_cipher(h->ssl));
-	const struct suite *s = suite_by_id((uint16_t)id);
+	const struct suite *s = tls_suite_by_id((uint16_t)id);
 	uint8_t mfl = SSL_SESSION_get_max_fragment_length(SSL_get0_session(h->ssl));
 	int err;
 
@@ -167,10 +167,10 @@ static int take_over(struct tls_conn *c)
 		return give_up(c, "OpenSSL did not leave the connection as expected");
 	if (mfl >= 1 && mfl <= 4) /* RFC 6066 4: 512 << 0..3; OpenSSL has agreed to it */
 		c->record_max = (uint16_t)(256u << mfl);
-	err = conn_open(c, s, h->secret[CLIENT], h->secret[SERVER]);
+	err = tls_conn_open(c, s, h->secret[CLIENT], h->secret[SERVER]);
 	if (err)
 		return give_up(c, "no memory for the keys");
-	handshake_free(c);
+	tls_handshake_free(c);
 	c->t->stats.handshakes++;
 	return 0;
 }
@@ -234,7 +234,7 @@ static int header_done(struct tls_conn *c)
 	return err ? err : give_up(c, "record too long");
 }
 
-int handshake_input(struct tls_conn *c, const uint8_t *p, size_t n)
+int tls_handshake_input(struct tls_conn *c, const uint8_t *p, size_t n)
 {
 	size_t take = 0, body;
 	int err;

@@ -12,12 +12,12 @@
 #include <errno.h>
 #include <string.h>
 
-int read_key_set(struct tls_conn *c)
+int tls_read_key_set(struct tls_conn *c)
 {
 	enum hkdf_hash h = c->suite->hash;
 	int err;
 
-	read_key_drop(c);
+	tls_read_key_drop(c);
 	err = hkdf_expand_label(h, c->rd_secret, "key", c->rd.key, c->suite->key_len);
 	if (!err)
 		err = hkdf_expand_label(h, c->rd_secret, "iv", c->rd.iv, AEAD_IV);
@@ -26,7 +26,7 @@ int read_key_set(struct tls_conn *c)
 	return err;
 }
 
-void read_key_drop(struct tls_conn *c)
+void tls_read_key_drop(struct tls_conn *c)
 {
 	if (c->rd.id && c->t->rd_id == c->rd.id) {
 		c->t->aead->clear(c->t->rd_ctx);
@@ -48,21 +48,21 @@ static int read_key_expand(struct tls_conn *c)
 	return err;
 }
 
-int record_check(struct tls_conn *c, const uint8_t hdr[TLS_HDR])
+int tls_record_check(struct tls_conn *c, const uint8_t hdr[TLS_HDR])
 {
 	/* After the Finished nothing comes in the clear, not even ChangeCipherSpec (5, D.4). The
 	 * version field is to be ignored (5.1). */
 	if (hdr[0] != REC_DATA) {
 		c->t->stats.bad_records++;
-		return write_alert_fail(c, ALERT_UNEXPECTED_MESSAGE, "a record in the clear");
+		return tls_fail_alert(c, ALERT_UNEXPECTED_MESSAGE, "a record in the clear");
 	}
 	if (record_len(hdr) > CIPHERTEXT_MAX) {
 		c->t->stats.bad_records++;
-		return write_alert_fail(c, ALERT_RECORD_OVERFLOW, "record too long");
+		return tls_fail_alert(c, ALERT_RECORD_OVERFLOW, "record too long");
 	}
 	if (record_len(hdr) < AEAD_TAG) {
 		c->t->stats.bad_records++;
-		return write_alert_fail(c, ALERT_BAD_RECORD_MAC, "record shorter than a tag");
+		return tls_fail_alert(c, ALERT_BAD_RECORD_MAC, "record shorter than a tag");
 	}
 	return 0;
 }
@@ -72,13 +72,13 @@ static int quiet_record(struct tls_conn *c)
 {
 	if (++c->quiet <= QUIET_MAX)
 		return 0;
-	return write_alert_fail(c, ALERT_UNEXPECTED_MESSAGE, "too many records without data");
+	return tls_fail_alert(c, ALERT_UNEXPECTED_MESSAGE, "too many records without data");
 }
 
 static int alert_input(struct tls_conn *c, const uint8_t *p, size_t n)
 {
 	if (n != 2) /* one whole alert a record (5.1) */
-		return write_alert_fail(c, ALERT_DECODE_ERROR, "malformed alert");
+		return tls_fail_alert(c, ALERT_DECODE_ERROR, "malformed alert");
 	c->t->stats.alerts_in++;
 	switch (p[1]) {
 	case ALERT_CLOSE_NOTIFY:
@@ -87,7 +87,7 @@ static int alert_input(struct tls_conn *c, const uint8_t *p, size_t n)
 	case ALERT_USER_CANCELED: /* close_notify follows (6.1) */
 		return quiet_record(c);
 	default: /* every other alert is fatal, whatever level it states (6) */
-		return conn_fail(c, "the peer sent a fatal alert");
+		return tls_conn_fail(c, "the peer sent a fatal alert");
 	}
 }
 
@@ -109,16 +109,16 @@ static int key_update_input(struct tls_conn *c)
 	int err;
 
 	if (memcmp(c->msg, head, sizeof head) != 0)
-		return write_alert_fail(c, ALERT_DECODE_ERROR, "malformed KeyUpdate");
+		return tls_fail_alert(c, ALERT_DECODE_ERROR, "malformed KeyUpdate");
 	if (c->msg[4] > 1)
-		return write_alert_fail(c, ALERT_ILLEGAL_PARAMETER, "malformed KeyUpdate");
+		return tls_fail_alert(c, ALERT_ILLEGAL_PARAMETER, "malformed KeyUpdate");
 	err = hkdf_expand_label(c->suite->hash, c->rd_secret, "traffic upd", next, n);
 	memcpy(c->rd_secret, next, n);
 	OPENSSL_cleanse(next, sizeof next);
 	if (!err)
-		err = read_key_set(c);
+		err = tls_read_key_set(c);
 	if (err)
-		return write_alert_fail(c, ALERT_INTERNAL_ERROR, "no new read key");
+		return tls_fail_alert(c, ALERT_INTERNAL_ERROR, "no new read key");
 	c->t->stats.key_updates_in++;
 	err = quiet_record(c);
 	if (!err && c->msg[4] == 1)
@@ -132,16 +132,16 @@ static int handshake_bytes(struct tls_conn *c, const uint8_t *p, size_t n)
 		c->msg[c->msg_len++] = *p++;
 		n--;
 		if (c->msg[0] != HS_KEY_UPDATE)
-			return write_alert_fail(c, ALERT_UNEXPECTED_MESSAGE,
-						"unexpected handshake message");
+			return tls_fail_alert(c, ALERT_UNEXPECTED_MESSAGE,
+					      "unexpected handshake message");
 		/* Wrong lengths are known before the body: don't wait for it. */
 		if (c->msg_len < KEY_UPDATE_LEN - 1)
 			continue;
 		if (c->msg_len == KEY_UPDATE_LEN - 1 && !c->msg[1] && !c->msg[2] && c->msg[3] == 1)
 			continue;
 		if (n) /* the key changes behind it: it must end its record (5.1) */
-			return write_alert_fail(c, ALERT_UNEXPECTED_MESSAGE,
-						"bytes behind a KeyUpdate");
+			return tls_fail_alert(c, ALERT_UNEXPECTED_MESSAGE,
+					      "bytes behind a KeyUpdate");
 		c->msg_len = 0;
 		return key_update_input(c);
 	}
@@ -151,8 +151,8 @@ static int handshake_bytes(struct tls_conn *c, const uint8_t *p, size_t n)
 static int content_input(struct tls_conn *c, uint8_t type, const uint8_t *p, size_t n)
 {
 	if (c->msg_len && type != REC_HANDSHAKE)
-		return write_alert_fail(c, ALERT_UNEXPECTED_MESSAGE,
-					"a handshake message was interrupted");
+		return tls_fail_alert(c, ALERT_UNEXPECTED_MESSAGE,
+				      "a handshake message was interrupted");
 	if (type == REC_DATA) {
 		if (!n)
 			return quiet_record(c);
@@ -161,33 +161,33 @@ static int content_input(struct tls_conn *c, uint8_t type, const uint8_t *p, siz
 		return c->state == TLS_FAILED ? -EPROTO : 0;
 	}
 	if (!n) /* 5.4: only data may be empty */
-		return write_alert_fail(c, ALERT_UNEXPECTED_MESSAGE, "empty record");
+		return tls_fail_alert(c, ALERT_UNEXPECTED_MESSAGE, "empty record");
 	if (type == REC_ALERT)
 		return alert_input(c, p, n);
 	if (type == REC_HANDSHAKE)
 		return handshake_bytes(c, p, n);
-	return write_alert_fail(c, ALERT_UNEXPECTED_MESSAGE, "unknown kind of record");
+	return tls_fail_alert(c, ALERT_UNEXPECTED_MESSAGE, "unknown kind of record");
 }
 
-int record_input(struct tls_conn *c, const uint8_t hdr[TLS_HDR], uint8_t *body, size_t len)
+int tls_record_input(struct tls_conn *c, const uint8_t hdr[TLS_HDR], uint8_t *body, size_t len)
 {
 	size_t n = len - AEAD_TAG;
 	uint8_t nonce[AEAD_IV];
 
 	if (read_key_expand(c))
-		return write_alert_fail(c, ALERT_INTERNAL_ERROR, "no read key");
+		return tls_fail_alert(c, ALERT_INTERNAL_ERROR, "no read key");
 	record_nonce(nonce, c->rd.iv, c->rd.seq);
 	if (c->t->aead->open(c->t->rd_ctx, nonce, hdr, body, n)) {
 		c->t->stats.bad_records++;
-		return write_alert_fail(c, ALERT_BAD_RECORD_MAC, "a record does not verify");
+		return tls_fail_alert(c, ALERT_BAD_RECORD_MAC, "a record does not verify");
 	}
 	c->rd.seq++;
 	if (n > INNER_MAX)
-		return write_alert_fail(c, ALERT_RECORD_OVERFLOW, "record too long");
+		return tls_fail_alert(c, ALERT_RECORD_OVERFLOW, "record too long");
 	while (n && !body[n - 1]) /* padding (5.4) */
 		n--;
 	if (!n)
-		return write_alert_fail(c, ALERT_UNEXPECTED_MESSAGE, "a record without a type");
+		return tls_fail_alert(c, ALERT_UNEXPECTED_MESSAGE, "a record without a type");
 	/* The peer's key wears out too: half-way to the limit, ask for a new one (5.5). */
 	if (c->rd.seq == c->t->record_limit / 2)
 		ask_rekey(c);

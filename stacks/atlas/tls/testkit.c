@@ -214,13 +214,13 @@ static void fill(uint8_t *p, uint8_t seed)
 void kit_open(struct kit_server *s, struct kit_peer *peer, struct tls_ctx *t, uint16_t suite,
 	      uint8_t seed)
 {
-	const struct suite *su = suite_by_id(suite);
+	const struct suite *su = tls_suite_by_id(suite);
 
 	*peer = (struct kit_peer){.hash = su->hash, .key_len = su->key_len};
 	fill(peer->tx_secret, seed);
 	fill(peer->rx_secret, (uint8_t)(seed + 1));
-	s->c = conn_new(t, &kit_io, s);
-	must(s->c && !conn_open(s->c, su, peer->tx_secret, peer->rx_secret));
+	s->c = tls_conn_new(t, &kit_io, s);
+	must(s->c && !tls_conn_open(s->c, su, peer->tx_secret, peer->rx_secret));
 }
 
 static EVP_CIPHER_CTX *start(const struct kit_peer *k, const uint8_t *secret, uint64_t seq,

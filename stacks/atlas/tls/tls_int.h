@@ -137,37 +137,37 @@ static inline void record_header(uint8_t hdr[TLS_HDR], size_t len)
 }
 
 /* ctx.c */
-const struct suite *suite_by_id(uint16_t id);
-uint8_t *part_take(struct tls_ctx *t, size_t len);
-void part_give(struct tls_ctx *t, uint8_t *p, size_t len);
+const struct suite *tls_suite_by_id(uint16_t id);
+uint8_t *tls_part_take(struct tls_ctx *t, size_t len);
+void tls_part_give(struct tls_ctx *t, uint8_t *p, size_t len);
 
 /* conn.c */
-struct tls_conn *conn_new(struct tls_ctx *t, const struct tls_io *io, void *arg);
+struct tls_conn *tls_conn_new(struct tls_ctx *t, const struct tls_io *io, void *arg);
 /* The secrets become the connection's keys, both record numbers 0. 0 or -errno. */
-int conn_open(struct tls_conn *c, const struct suite *s, const uint8_t *client_secret,
-	      const uint8_t *server_secret);
+int tls_conn_open(struct tls_conn *c, const struct suite *s, const uint8_t *client_secret,
+		  const uint8_t *server_secret);
 /* No more of this connection, without a word to the peer: -EPROTO. */
-int conn_fail(struct tls_conn *c, const char *why);
+int tls_conn_fail(struct tls_conn *c, const char *why);
 
 /* handshake.c: consume bytes of at most one record; how many, or -EPROTO. */
-int handshake_new(struct tls_conn *c);
-void handshake_free(struct tls_conn *c);
-int handshake_input(struct tls_conn *c, const uint8_t *p, size_t n);
-void handshake_keylog(const SSL *ssl, const char *line);
-void handshake_info(const SSL *ssl, int where, int ret);
-int handshake_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len,
-		   const unsigned char *in, unsigned int in_len, void *arg);
+int tls_handshake_new(struct tls_conn *c);
+void tls_handshake_free(struct tls_conn *c);
+int tls_handshake_input(struct tls_conn *c, const uint8_t *p, size_t n);
+void tls_handshake_keylog(const SSL *ssl, const char *line);
+void tls_handshake_info(const SSL *ssl, int where, int ret);
+int tls_handshake_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len,
+		       const unsigned char *in, unsigned int in_len, void *arg);
 
 /* record.c: open the record hdr | body[0, len) in place and act on it. 0 or -EPROTO. */
-int record_check(struct tls_conn *c, const uint8_t hdr[TLS_HDR]);
-int record_input(struct tls_conn *c, const uint8_t hdr[TLS_HDR], uint8_t *body, size_t len);
-int read_key_set(struct tls_conn *c); /* from rd_secret */
-void read_key_drop(struct tls_conn *c);
+int tls_record_check(struct tls_conn *c, const uint8_t hdr[TLS_HDR]);
+int tls_record_input(struct tls_conn *c, const uint8_t hdr[TLS_HDR], uint8_t *body, size_t len);
+int tls_read_key_set(struct tls_conn *c); /* from rd_secret */
+void tls_read_key_drop(struct tls_conn *c);
 
 /* epoch.c */
-int write_key_set(struct tls_conn *c, const uint8_t *secret, struct tls_epoch **out);
-void write_record(struct tls_conn *c, uint8_t type, const uint8_t *p, size_t n);
-/* Fatal alert through send(), then as conn_fail(). */
-int write_alert_fail(struct tls_conn *c, enum alert a, const char *why);
+int tls_write_key_set(struct tls_conn *c, const uint8_t *secret, struct tls_epoch **out);
+void tls_write_record(struct tls_conn *c, uint8_t type, const uint8_t *p, size_t n);
+/* Fatal alert through send(), then as tls_conn_fail(). */
+int tls_fail_alert(struct tls_conn *c, enum alert a, const char *why);
 
 #endif
