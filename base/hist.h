@@ -1,9 +1,9 @@
 /* hist: a log-linear histogram of 64-bit values, at most 1 % relative error, mergeable by adding
  * buckets (as HdrHistogram and IOR's do).
  *
- * 128 linear buckets, then 64 buckets an octave: value v >= 128 with top bit b lies in the bucket of
- * its 7 leading bits, whose width is at most 1/64 of its lower bound; the midpoint is reported, so
- * the error is below 0.8 %. One writer; plain memory.
+ * 128 linear buckets, then 64 buckets an octave: value v >= 128 with top bit b lies in the bucket
+ * of its 7 leading bits, whose width is at most 1/64 of its lower bound; the midpoint is reported,
+ * so the error is below 0.8 %. One writer; plain memory.
  */
 #ifndef BASE_HIST_H
 #define BASE_HIST_H

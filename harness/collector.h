@@ -26,11 +26,11 @@ struct collector_sink {
 };
 
 struct collector_env {
-	const struct testbed *tb; /* NULL in tests */
-	pid_t stack_pid, load_pid; /* roots of the process trees; 0 = not running yet */
+	const struct testbed *tb;	  /* NULL in tests */
+	pid_t stack_pid, load_pid;	  /* roots of the process trees; 0 = not running yet */
 	const char *proc_root, *sys_root; /* "/proc", "/sys"; tests inject recorded trees */
-	const char *cgroup_dir;	 /* the stock server's memory cgroup, NULL if none */
-	const char *options;	 /* "key=value;key=value" from the experiment's [collect], may be "" */
+	const char *cgroup_dir;		  /* the stock server's memory cgroup, NULL if none */
+	const char *options; /* "key=value;key=value" from the experiment's [collect], may be "" */
 	uint64_t interval_ns;
 };
 
@@ -46,7 +46,8 @@ struct collector_ops {
 	/* 0: available; -errno with "why; fix" otherwise. */
 	int (*probe)(const struct collector_env *env, struct errbuf *e);
 	int (*open)(struct collector **out, const struct collector_env *env, struct errbuf *e);
-	/* The measured window starts / ends now: take the exact readings its results are made of. */
+	/* The measured window starts / ends now: take the exact readings its results are made of.
+	 */
 	void (*mark)(struct collector *c, int which, uint64_t t_ns); /* 0 = start, 1 = end */
 	void (*sample)(struct collector *c, uint64_t t_ns, struct collector_sink *s);
 	/* After mark(1): results over the window. net_bytes is the load's body bytes in it. */

@@ -18,20 +18,22 @@ struct stack_env {
 	const struct testbed *tb;
 	const char *variant;	 /* "" or what follows the colon */
 	const char *content_dir; /* served as the root: /hot/NNNNNN, /cold/NNNNNN */
-	const char *work_dir;	 /* private, empty, for configurations, logs, pid files; removed later */
-	const char *cert, *key;	 /* PEM files, made for the run; used if tls */
+	const char
+		*work_dir; /* private, empty, for configurations, logs, pid files; removed later */
+	const char *cert, *key; /* PEM files, made for the run; used if tls */
 	bool tls;
-	int connections;	 /* what the load will open */
-	int workers;		 /* CPUs of the server side */
-	const char *bin_dir;	 /* where our own programs are */
-	const char *cgroup_procs; /* write the pid here before exec (page-cache budget); NULL = none */
+	int connections;     /* what the load will open */
+	int workers;	     /* CPUs of the server side */
+	const char *bin_dir; /* where our own programs are */
+	const char
+		*cgroup_procs; /* write the pid here before exec (page-cache budget); NULL = none */
 	int (*option)(const struct stack_env *env, const char *key, char *val, int size);
 	void *option_ctx; /* [stack] keys of the experiment, e.g. "io_window"; 0 = found */
 };
 
 struct stack_proc {
 	pid_t pid;
-	char url[128];	     /* base URL the load uses: http://198.18.0.1:80 */
+	char url[128];	      /* base URL the load uses: http://198.18.0.1:80 */
 	char stats_path[256]; /* private to the stack, e.g. its statistics socket */
 	void *priv;
 };
@@ -48,7 +50,8 @@ struct stack_ops {
 	/* Start it, in the server's namespace and CPUs (testbed_enter in the child), stdout and
 	 * stderr to work_dir/stack.log. Fills p. */
 	int (*start)(const struct stack_env *env, struct stack_proc *p, struct errbuf *e);
-	/* 0 when it answers, -EAGAIN not yet, -ECHILD it died (sentence quotes the log's last line). */
+	/* 0 when it answers, -EAGAIN not yet, -ECHILD it died (sentence quotes the log's last
+	 * line). */
 	int (*ready)(const struct stack_env *env, struct stack_proc *p, struct errbuf *e);
 	/* The stack's own statistics as a JSON object (new reference), NULL if it has none. */
 	json_t *(*stats)(const struct stack_env *env, struct stack_proc *p);

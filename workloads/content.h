@@ -1,11 +1,11 @@
-/* content: deterministic objects. Seed, object id and offset give the byte, so that every reader can
- * check every byte without a copy of the file.
+/* content: deterministic objects. Seed, object id and offset give the byte, so that every reader
+ * can check every byte without a copy of the file.
  *
  * Word w (8 bytes, little endian) of object `id` is rng_mix(key + w * golden) with
  * key = rng_mix(seed ^ rng_mix(id + 1)).
  *
- * On disk: DIR/hot/NNNNNN and DIR/cold/NNNNNN (six digits, from 0). Object id: hot i is i, cold i is
- * CONTENT_COLD + i. DIR/catalog.json says what there is and is written last.
+ * On disk: DIR/hot/NNNNNN and DIR/cold/NNNNNN (six digits, from 0). Object id: hot i is i, cold i
+ * is CONTENT_COLD + i. DIR/catalog.json says what there is and is written last.
  */
 #ifndef WORKLOADS_CONTENT_H
 #define WORKLOADS_CONTENT_H

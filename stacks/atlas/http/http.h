@@ -24,12 +24,12 @@ enum http_method { HTTP_GET, HTTP_HEAD, HTTP_OTHER };
 
 struct http_req {
 	enum http_method method;
-	int minor;		   /* HTTP/1.minor */
-	bool keep_alive;	   /* as asked, defaults applied */
-	char path[HTTP_PATH_MAX];  /* decoded, normalised, starts with '/', no query, no "..",
-				      no NUL */
-	uint64_t body_len;	   /* Content-Length of the request's own body, to be skipped */
-	bool chunked;		   /* Transfer-Encoding: chunked request body */
+	int minor;		  /* HTTP/1.minor */
+	bool keep_alive;	  /* as asked, defaults applied */
+	char path[HTTP_PATH_MAX]; /* decoded, normalised, starts with '/', no query, no "..",
+				     no NUL */
+	uint64_t body_len;	  /* Content-Length of the request's own body, to be skipped */
+	bool chunked;		  /* Transfer-Encoding: chunked request body */
 	enum { HTTP_RANGE_NONE, HTTP_RANGE_FROM_TO, HTTP_RANGE_FROM, HTTP_RANGE_SUFFIX } range;
 	uint64_t range_a, range_b; /* first and last; first; suffix length */
 	const char *if_none_match, *if_match, *if_range, *if_modified_since,
@@ -39,9 +39,9 @@ struct http_req {
 	bool accept_identity; /* false: Accept-Encoding forbids identity */
 };
 
-/* Parse one request head at buf[0, len). > 0: bytes of the head, *req is filled; 0: incomplete, call
- * again with more; < 0: minus the status to answer with before closing (400, 405 is not given here,
- * 414, 431, 501, 505). */
+/* Parse one request head at buf[0, len). > 0: bytes of the head, *req is filled; 0: incomplete,
+ * call again with more; < 0: minus the status to answer with before closing (400, 405 is not given
+ * here, 414, 431, 501, 505). */
 int http_parse(const char *buf, size_t len, struct http_req *req);
 
 /* What a path led to. */
@@ -66,8 +66,8 @@ struct http_plan {
  * (o may be NULL then). `now` for the Date field. */
 void http_respond(const struct http_req *req, const struct http_obj *o, time_t now,
 		  struct http_plan *out);
-/* A complete error response (400, 403, 404, 405, 414, 416, 431, 500, 501, 503, 505 ...); req may be NULL if
- * it could not be parsed: then the connection closes. */
+/* A complete error response (400, 403, 404, 405, 414, 416, 431, 500, 501, 503, 505 ...); req may be
+ * NULL if it could not be parsed: then the connection closes. */
 void http_error(const struct http_req *req, int status, time_t now, struct http_plan *out);
 
 /* Skip chunked request bodies: feed bytes, returns how many were consumed, or < 0: minus status;

@@ -38,10 +38,10 @@ struct pkt_tx {
 	uint16_t niov;		       /* iov[1] starting with the Ethernet header */
 	uint16_t gso_size;	       /* MSS to segment by, 0 = send as it is */
 	uint16_t hdr_len;	       /* Ethernet to TCP header, bytes; used if gso_size */
-	uint16_t csum_start;	       /* L4 header from the frame's start; 0 = checksum is complete */
-	uint16_t csum_offset;	       /* checksum field from csum_start; it holds the pseudo sum */
-	uint32_t len;		       /* sum of iov[1..niov) */
-	void *cookie;		       /* the caller's, comes back through tx_done */
+	uint16_t csum_start;  /* L4 header from the frame's start; 0 = checksum is complete */
+	uint16_t csum_offset; /* checksum field from csum_start; it holds the pseudo sum */
+	uint32_t len;	      /* sum of iov[1..niov) */
+	void *cookie;	      /* the caller's, comes back through tx_done */
 };
 
 struct pktio_stats {
@@ -68,10 +68,10 @@ struct pktio_ops {
 	/* Up to max frames, which stay valid until rx_done. Returns their count, 0 if none. */
 	int (*rx_burst)(struct pktio *io, struct pkt_rx *v, int max);
 	void (*rx_done)(struct pktio *io); /* gives back everything the last rx_burst gave */
-	/* Takes the first k of n frames in order and returns k; 0 < k < n or -ENOBUFS: the rest stays
-	 * the caller's, to be offered again later. Memory of a taken frame must stay untouched
-	 * until tx_done returns its cookie; if `tx_sync`, it is done when tx_burst returns and
-	 * tx_done is never needed. */
+	/* Takes the first k of n frames in order and returns k; 0 < k < n or -ENOBUFS: the rest
+	 * stays the caller's, to be offered again later. Memory of a taken frame must stay
+	 * untouched until tx_done returns its cookie; if `tx_sync`, it is done when tx_burst
+	 * returns and tx_done is never needed. */
 	int (*tx_burst)(struct pktio *io, struct pkt_tx *v, int n);
 	int (*tx_done)(struct pktio *io, void **cookies, int max);
 	void (*stats)(const struct pktio *io, struct pktio_stats *s);
@@ -80,8 +80,8 @@ struct pktio_ops {
 
 struct pktio {
 	const struct pktio_ops *ops;
-	int fd;	      /* becomes readable when frames wait; -1: poll by calling */
-	int tx_sync;  /* see tx_burst */
+	int fd;	     /* becomes readable when frames wait; -1: poll by calling */
+	int tx_sync; /* see tx_burst */
 	uint8_t mac[6];
 	uint16_t mtu;
 };

@@ -28,8 +28,16 @@
 #define TCP_SACK_MAX 4
 #define TCP_IOV_MAX  14 /* payload pieces of one push; with two headers it fits PKT_IOV_MAX */
 
-enum { TCP_FIN = 1, TCP_SYN = 2, TCP_RST = 4, TCP_PSH = 8, TCP_ACK = 16, TCP_URG = 32,
-       TCP_ECE = 64, TCP_CWR = 128 };
+enum {
+	TCP_FIN = 1,
+	TCP_SYN = 2,
+	TCP_RST = 4,
+	TCP_PSH = 8,
+	TCP_ACK = 16,
+	TCP_URG = 32,
+	TCP_ECE = 64,
+	TCP_CWR = 128
+};
 
 struct tcp_tuple {
 	struct ipaddr local, remote;
@@ -67,27 +75,32 @@ struct tcp_conn;
 /* A segment to transmit: TCP header ready but for the checksum, which holds 0 (the core adds the
  * pseudo-header sum for offload). Borrowed during the xmit call. */
 struct tcp_out {
-	struct tcp_conn *conn;	/* NULL: an answer to no connection (RST, TIME_WAIT ACK) */
+	struct tcp_conn *conn; /* NULL: an answer to no connection (RST, TIME_WAIT ACK) */
 	struct tcp_tuple t;
 	uint8_t hdr[TCP_HDR_MAX];
 	uint8_t hdr_len;
-	uint16_t mss;	      /* payload bytes per segment; > mss of payload needs GSO */
-	uint32_t len;	      /* payload bytes */
+	uint16_t mss;		 /* payload bytes per segment; > mss of payload needs GSO */
+	uint32_t len;		 /* payload bytes */
 	const struct iovec *iov; /* payload, niov pieces; owned by whoever called tcp_push */
 	int niov;
-	void *cookie;	      /* of the tcp_push it came from; NULL for control segments */
+	void *cookie; /* of the tcp_push it came from; NULL for control segments */
 };
 
 enum tcp_event {
 	TCP_EV_ESTABLISHED, /* three-way handshake complete */
 	TCP_EV_RX_FIN,	    /* the peer will send no more; everything before was delivered */
-	TCP_EV_CLOSED,	    /* the connection is gone, conn is invalid after this call; see reason */
+	TCP_EV_CLOSED, /* the connection is gone, conn is invalid after this call; see reason */
 };
 
 enum tcp_reason {
-	TCP_R_NONE, TCP_R_DONE /* both FINs exchanged */, TCP_R_RESET /* by the peer */,
-	TCP_R_TIMEOUT /* no answer to retransmission or probes */, TCP_R_IDLE, TCP_R_ABORT /* ours */,
-	TCP_R_NOMEM, TCP_R_UNREACH,
+	TCP_R_NONE,
+	TCP_R_DONE /* both FINs exchanged */,
+	TCP_R_RESET /* by the peer */,
+	TCP_R_TIMEOUT /* no answer to retransmission or probes */,
+	TCP_R_IDLE,
+	TCP_R_ABORT /* ours */,
+	TCP_R_NOMEM,
+	TCP_R_UNREACH,
 };
 
 /* What the source is asked for. */
@@ -100,8 +113,8 @@ struct tcp_want {
 /* Upcalls, all from within tcp_input(), tcp_timers(), tcp_push() or tcp_avail(); must not block.
  * They may call tcp_next, tcp_push, tcp_avail, tcp_end and tcp_abort of the same connection. */
 struct tcp_ops {
-	/* Queue one segment. 0, or -ENOBUFS: nothing was queued; TCP keeps its state and tries again
-	 * at the next occasion. */
+	/* Queue one segment. 0, or -ENOBUFS: nothing was queued; TCP keeps its state and tries
+	 * again at the next occasion. */
 	int (*xmit)(void *ctx, const struct tcp_out *o);
 	/* A SYN wants a connection. Return the user pointer or NULL to refuse (RST). */
 	void *(*accept)(void *ctx, struct tcp_conn *c, const struct tcp_tuple *t);
@@ -119,17 +132,18 @@ struct tcp_ops {
 enum tcp_cc { TCP_CC_CUBIC, TCP_CC_NEWRENO };
 
 struct tcp_cfg {
-	uint32_t max_conns;	/* table size; further SYNs are dropped */
-	uint32_t max_chunks;	/* transmitted, unacknowledged ranges in all; 0 = default */
-	uint16_t mss;		/* ours: MTU - 40 */
-	uint32_t rcv_wnd;	/* receive window offered, bytes */
-	uint32_t max_push;	/* largest payload of one segment handed to xmit (GSO), bytes; 0 = mss */
-	uint64_t idle_ns;	/* close an established connection without traffic after; 0 never */
+	uint32_t max_conns;  /* table size; further SYNs are dropped */
+	uint32_t max_chunks; /* transmitted, unacknowledged ranges in all; 0 = default */
+	uint16_t mss;	     /* ours: MTU - 40 */
+	uint32_t rcv_wnd;    /* receive window offered, bytes */
+	uint32_t max_push; /* largest payload of one segment handed to xmit (GSO), bytes; 0 = mss */
+	uint64_t idle_ns;  /* close an established connection without traffic after; 0 never */
 	uint64_t timewait_ns;
 	enum tcp_cc cc;
 	bool pacing;
 	uint64_t isn_secret[2]; /* RFC 6528 */
 	uint16_t ports[4];	/* listening; 0 ends */
+	uint64_t keepalive_ns;	/* probe a silent peer after, close after 8 unanswered; 0 never */
 };
 
 struct tcp_stats {
