@@ -57,6 +57,7 @@ int net_if_init(struct net_if *n, const uint8_t mac[6], const struct ipaddr *ip,
 	n->mtu = mtu;
 	n->mask = htonl(0xffffffffu << (32 - prefix));
 	n->announces = ANNOUNCES;
+	n->timer = UINT64_MAX;
 	if (!gw)
 		return 0;
 	if (!ipaddr_is_v4(gw))
