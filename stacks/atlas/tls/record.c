@@ -103,13 +103,10 @@ static void ask_rekey(struct tls_conn *c)
 
 static int key_update_input(struct tls_conn *c)
 {
-	static const uint8_t head[] = {HS_KEY_UPDATE, 0, 0, 1};
 	uint8_t next[HKDF_HASH_MAX];
 	size_t n = hkdf_hash_len(c->suite->hash);
 	int err;
 
-	if (memcmp(c->msg, head, sizeof head) != 0)
-		return tls_fail_alert(c, ALERT_DECODE_ERROR, "malformed KeyUpdate");
 	if (c->msg[4] > 1)
 		return tls_fail_alert(c, ALERT_ILLEGAL_PARAMETER, "malformed KeyUpdate");
 	err = hkdf_expand_label(c->suite->hash, c->rd_secret, "traffic upd", next, n);
@@ -134,10 +131,10 @@ static int handshake_bytes(struct tls_conn *c, const uint8_t *p, size_t n)
 		if (c->msg[0] != HS_KEY_UPDATE)
 			return tls_fail_alert(c, ALERT_UNEXPECTED_MESSAGE,
 					      "unexpected handshake message");
-		/* Wrong lengths are known before the body: don't wait for it. */
-		if (c->msg_len < KEY_UPDATE_LEN - 1)
-			continue;
-		if (c->msg_len == KEY_UPDATE_LEN - 1 && !c->msg[1] && !c->msg[2] && c->msg[3] == 1)
+		/* A wrong length is known before the body: don't wait for it. */
+		if (c->msg_len == KEY_UPDATE_LEN - 1 && (c->msg[1] || c->msg[2] || c->msg[3] != 1))
+			return tls_fail_alert(c, ALERT_DECODE_ERROR, "malformed KeyUpdate");
+		if (c->msg_len < KEY_UPDATE_LEN)
 			continue;
 		if (n) /* the key changes behind it: it must end its record (5.1) */
 			return tls_fail_alert(c, ALERT_UNEXPECTED_MESSAGE,
