@@ -48,7 +48,10 @@ struct nvme {
 	char *region;
 	size_t region_bytes;
 	unsigned int depth, flags;
-	int fd; /* for poll, or -1 */
+	uint32_t max_len; /* longest command after splitting, 0 = no limit */
+	int fd;		  /* for poll, or -1 */
+	char model[96];
+	bool simulated;
 	bool closing;
 	bool unsent;		  /* staged, not entered */
 	unsigned int outstanding; /* commands; npending of them not submitted yet */
@@ -57,7 +60,8 @@ struct nvme {
 	struct iodesc **pending; /* depth of them */
 	struct nvme_ns *ns;	 /* [0, ns_max]; [0] is not used */
 	uint32_t ns_max;
-	uint64_t now; /* clock_ns of this burst, if NVME_STAMP */
+	uint64_t now;		    /* nvme_clock of this burst, if NVME_STAMP */
+	const uint64_t *virtual_ns; /* simulated time, NULL: clock_ns */
 	struct nvme_stats stats;
 	struct hist *lat;
 };
@@ -100,6 +104,6 @@ int region_map(void **out, size_t *bytes, struct errbuf *e);
 void region_unmap(void *p, size_t bytes);
 
 /* The registry: one line each. */
-extern const struct nvme_backend nvme_uring;
+extern const struct nvme_backend nvme_uring, nvme_sim;
 
 #endif

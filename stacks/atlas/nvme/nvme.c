@@ -9,6 +9,7 @@
 #include "stacks/atlas/nvme/nvme.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,7 +17,7 @@
 
 #define DEPTH_MAX 4096
 
-static const struct nvme_backend *const backends[] = {&nvme_uring};
+static const struct nvme_backend *const backends[] = {&nvme_uring, &nvme_sim};
 
 static const struct nvme_backend *find_backend(const char *device, const char **arg)
 {
@@ -39,7 +40,8 @@ static int check_cfg(const struct nvme_cfg *cfg, const char **arg, const struct 
 {
 	*be = cfg->device ? find_backend(cfg->device, arg) : NULL;
 	if (!*be)
-		return errf(e, -EINVAL, "unknown storage device \"%s\": write uring:/path",
+		return errf(e, -EINVAL,
+			    "unknown storage device \"%s\": write uring:/path or sim:p3700",
 			    cfg->device ? cfg->device : "");
 	if (cfg->depth < 1 || cfg->depth > DEPTH_MAX)
 		return errf(e, -EINVAL, "a queue depth of %u is not possible: 1 to %d are",
@@ -62,6 +64,7 @@ int nvme_open(struct nvme **out, const struct nvme_cfg *cfg, struct errbuf *e)
 	if (!n)
 		return errf(e, -ENOMEM, "no memory for a queue pair");
 	n->be = be;
+	snprintf(n->model, sizeof n->model, "%s", be->name);
 	n->depth = cfg->depth;
 	n->flags = cfg->flags;
 	n->fd = -1;
@@ -175,7 +178,8 @@ static int check_cmd(const struct nvme *n, const struct iodesc *d, enum nvme_op 
 	if (op == NVME_OP_WRITE && !(n->flags & NVME_WRITE))
 		return -EPERM;
 	i = &ns->info;
-	if (!d->len || d->len > INT32_MAX || d->off % i->block || d->off >= i->bytes)
+	if (!d->len || d->len > INT32_MAX || (n->max_len && d->len > n->max_len) ||
+	    d->off % i->block || d->off >= i->bytes)
 		return -EINVAL;
 	if (d->len % i->block && (op == NVME_OP_WRITE || d->len != i->bytes - d->off))
 		return -EINVAL;
@@ -226,7 +230,7 @@ static unsigned int stage(struct nvme *n)
 	if (!n->npending)
 		return 0;
 	if (n->lat) {
-		uint64_t now = clock_ns();
+		uint64_t now = nvme_clock(n);
 
 		for (unsigned int i = 0; i < n->npending; i++)
 			n->pending[i]->t_issue = now;
@@ -275,6 +279,21 @@ int nvme_consume_completions(struct nvme *n, int max)
 	if (got > 0)
 		n->stats.reaps++;
 	return got;
+}
+
+uint64_t nvme_clock(const struct nvme *n)
+{
+	return n->virtual_ns ? *n->virtual_ns : clock_ns();
+}
+
+const char *nvme_model(const struct nvme *n)
+{
+	return n->model;
+}
+
+bool nvme_simulated(const struct nvme *n)
+{
+	return n->simulated;
 }
 
 unsigned int nvme_outstanding(const struct nvme *n)

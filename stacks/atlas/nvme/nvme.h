@@ -18,6 +18,7 @@
 #ifndef ATLAS_NVME_NVME_H
 #define ATLAS_NVME_NVME_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -106,6 +107,14 @@ int nvme_consume_completions(struct nvme *n, int max);
 /* nvme_sqsync, then block until `min` completions wait to be consumed or timeout_ns passed, in one
  * system call. For programs with nothing else to wait for. 0, or -errno. */
 int nvme_wait(struct nvme *n, unsigned int min, uint64_t timeout_ns);
+
+/* What the device calls itself, and whether it exists only as a model (sim): results must say so.
+ */
+const char *nvme_model(const struct nvme *n);
+bool nvme_simulated(const struct nvme *n);
+
+/* The clock that latency is measured by, ns: CLOCK_MONOTONIC, or simulated time (sim). */
+uint64_t nvme_clock(const struct nvme *n);
 
 /* Queued and submitted commands whose callbacks have not been called, and file requests. */
 unsigned int nvme_outstanding(const struct nvme *n);
