@@ -21,13 +21,16 @@
  */
 #include <errno.h>
 #include <ifaddrs.h>
+#include <linux/ethtool.h>
 #include <linux/filter.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
+#include <linux/sockios.h>
 #include <linux/virtio_net.h>
 #include <net/if.h>
 #include <net/if_arp.h>
 #include <netinet/in.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,6 +46,7 @@
 #define PACKET_IGNORE_OUTGOING 23
 #endif
 
+#define STUCK_MAX	32 /* refusals of a GSO frame in a row before the bypass is given up */
 #define SLOT_LEN	2048
 #define BLOCK_LEN	(256 * 1024)
 #define SLOTS_PER_BLOCK (BLOCK_LEN / SLOT_LEN)
@@ -61,6 +65,8 @@ struct packet_io {
 	unsigned int slots, head, held; /* slots [head - held, head) are the caller's */
 	unsigned int long_used;
 	uint8_t *long_buf; /* LONG_BUFS of LONG_LEN */
+	bool bypass;	   /* no queueing discipline in between */
+	unsigned int stuck;
 	struct pktio_stats st;
 	struct virtio_net_hdr vh[PKTIO_BURST];
 	struct mmsghdr mm[PKTIO_BURST];
@@ -173,6 +179,20 @@ static int frame_is_bad(int err)
 	return err == EINVAL || err == EMSGSIZE || err == EFAULT;
 }
 
+static int set_int(int fd, int level, int name, int v)
+{
+	return setsockopt(fd, level, name, &v, sizeof v) ? -errno : 0;
+}
+
+/* The kernel had no room. Is it always the same GSO frame that it can't take on the short way? */
+static int refused(struct packet_io *p, const struct pkt_tx *first)
+{
+	p->st.tx_nobufs++;
+	if (p->bypass && first->gso_size && ++p->stuck == STUCK_MAX)
+		p->bypass = set_int(p->tx_fd, SOL_PACKET, PACKET_QDISC_BYPASS, 0) != 0;
+	return -ENOBUFS;
+}
+
 static int packet_tx_burst(struct pktio *io, struct pkt_tx *v, int n)
 {
 	struct packet_io *p = packet_of(io);
@@ -197,9 +217,9 @@ static int packet_tx_burst(struct pktio *io, struct pkt_tx *v, int n)
 		}
 		if (errno != ENOBUFS && errno != EAGAIN)
 			p->st.tx_errors++; /* link down: kept, like a full queue */
-		p->st.tx_nobufs++;
-		return -ENOBUFS;
+		return refused(p, v);
 	}
+	p->stuck = 0;
 	p->st.tx_frames += (uint64_t)r;
 	for (int i = 0; i < r; i++)
 		p->st.tx_bytes += v[i].len;
@@ -310,11 +330,6 @@ static int set_filter(int fd, const uint8_t ip4[4])
 	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &prog, sizeof prog) ? -errno : 0;
 }
 
-static int set_int(int fd, int level, int name, int v)
-{
-	return setsockopt(fd, level, name, &v, sizeof v) ? -errno : 0;
-}
-
 static int bind_to(int fd, int ifindex, uint16_t proto)
 {
 	struct sockaddr_ll sl = {.sll_family = AF_PACKET, .sll_ifindex = ifindex};
@@ -399,12 +414,23 @@ static int open_rx(struct packet_io *p, const struct pktio_cfg *cfg, int ifindex
 	return 0;
 }
 
+/* Does the interface cut GSO frames by itself? */
+static bool has_tso(int fd, const char *ifname)
+{
+	struct ethtool_value v = {.cmd = ETHTOOL_GTSO};
+	struct ifreq r = {.ifr_data = (char *)&v};
+
+	snprintf(r.ifr_name, sizeof r.ifr_name, "%s", ifname);
+	return ioctl(fd, SIOCETHTOOL, &r) == 0 && v.data;
+}
+
 static int open_tx(struct packet_io *p, const struct pktio_cfg *cfg, int ifindex, struct errbuf *e)
 {
 	int fd = p->tx_fd, err;
 
 	err = set_int(fd, SOL_PACKET, PACKET_VNET_HDR, 1);
-	if (!err)
+	p->bypass = has_tso(fd, cfg->ifname);
+	if (!err && p->bypass)
 		err = set_int(fd, SOL_PACKET, PACKET_QDISC_BYPASS, 1);
 	if (!err)
 		err = bind_to(fd, ifindex, 0);

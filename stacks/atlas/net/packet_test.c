@@ -406,6 +406,40 @@ static void test_bad_frame_is_skipped(void **state)
 	us_close(&u);
 }
 
+/* GSO frames pass where the interface does not segment, whether that was so before the start or
+ * comes later: then after a few refusals. */
+static void test_gso_without_tso(void **state)
+{
+	uint8_t f[1500 * 20] = {[14] = 0x45, [23] = 6, [46] = 5 << 4};
+	struct pkt_tx t = {.niov = 2,
+			   .len = sizeof f,
+			   .gso_size = MSS,
+			   .hdr_len = 54,
+			   .csum_start = 34,
+			   .csum_offset = 16};
+	uint16_t tot = htons(sizeof f - 14);
+	struct us u;
+	int tries = 0;
+
+	(void)state;
+	if (sh("ethtool -K va tso off >/dev/null 2>&1"))
+		skip();
+	us_open(&u);
+	memcpy(f, "\2\0\0\0\0\1\2\0\0\0\0\2\10\0", 14);
+	memcpy(f + 16, &tot, 2);
+	t.iov[1] = (struct iovec){f, sizeof f};
+	assert_int_equal(u.io->ops->tx_burst(u.io, &t, 1), 1);
+	us_close(&u);
+	sh("ethtool -K va tso on >/dev/null 2>&1");
+	us_open(&u);
+	assert_int_equal(u.io->ops->tx_burst(u.io, &t, 1), 1);
+	sh("ethtool -K va tso off >/dev/null 2>&1");
+	while (u.io->ops->tx_burst(u.io, &t, 1) != 1)
+		assert_true(++tries < 100);
+	sh("ethtool -K va tso on >/dev/null 2>&1");
+	us_close(&u);
+}
+
 static void expect_error(const char *ifname, const uint8_t *ip, int err, const char *word)
 {
 	struct pktio_cfg cfg = {.ifname = ifname, .queues = 1};
@@ -443,6 +477,7 @@ int main(void)
 		cmocka_unit_test(test_fanout),
 		cmocka_unit_test(test_link_down),
 		cmocka_unit_test(test_bad_frame_is_skipped),
+		cmocka_unit_test(test_gso_without_tso),
 		cmocka_unit_test(test_errors),
 	};
 
