@@ -1,0 +1,177 @@
+/* tcp_push: payload arrives from the source and leaves as one segment a push.
+ *
+ * New bytes are checked against the window as it is now; a retransmission against the scoreboard
+ * as it is now. Nothing is kept: the pieces are the caller's and are lent to xmit.
+ */
+#include <errno.h>
+
+#include "stacks/atlas/tcp/tcp_priv.h"
+
+/* The pieces of [skip, skip + len) of v into out; returns their count. */
+static int slice(const struct iovec *v, int n, uint32_t skip, uint32_t len, struct iovec *out)
+{
+	int k = 0;
+
+	for (int i = 0; i < n && len; i++) {
+		uint32_t l = (uint32_t)v[i].iov_len;
+
+		if (skip >= l) {
+			skip -= l;
+			continue;
+		}
+		l = min32(l - skip, len);
+		out[k++] = (struct iovec){(uint8_t *)v[i].iov_base + skip, l};
+		len -= l;
+		skip = 0;
+	}
+	return k;
+}
+
+static int push_new(struct tcp_conn *c, const struct iovec *iov, int niov, uint32_t len,
+		    void *cookie)
+{
+	struct tcp_stack *s = c->s;
+	struct tcp_out o = {.cookie = cookie, .iov = iov, .niov = niov};
+	struct iovec cut[TCP_IOV_MAX];
+	struct tcp_chunk *k;
+	uint64_t off = c->snd_nxt, end = tcp_usable_end(c);
+	uint32_t n = (uint32_t)min64(end - off, min32(len, s->cfg.max_push));
+	bool fin;
+	uint8_t flags = TCP_ACK;
+
+	if (!n)
+		return 0;
+	if (n < len) {
+		if (n > c->mss && off + n < c->avail_end)
+			n -= n % c->mss;
+		o.niov = slice(iov, niov, 0, n, cut);
+		o.iov = cut;
+	}
+	fin = off + n == tcp_fin_off(c);
+	if (off + n == c->avail_end || off + n == end)
+		flags |= TCP_PSH;
+	if (!tcp_chunk_room(s) || !(k = tcp_chunk_append(c, off, n, 0))) {
+		tcp_retry_later(c);
+		return 0;
+	}
+	o.len = n;
+	if (tcp_send(c, &o, off, flags | (fin ? TCP_FIN : 0))) {
+		tcp_chunk_unappend(c, k);
+		tcp_retry_later(c);
+		return 0;
+	}
+	tcp_first_flight(c);
+	c->snd_nxt += n;
+	c->last_tx = c->last_progress = s->now;
+	c->prr_out += n;
+	if (c->flags & CF_TLP_NEW)
+		tcp_tlp_sent(c);
+	c->flags &= ~CF_SWS_OVERRIDE;
+	s->st.bytes_out += n;
+	tcp_cc_sent(c);
+	if (fin) { /* without a chunk of its own the FIN goes alone, later */
+		if (tcp_chunk_append(c, c->snd_nxt, 1, CK_FIN))
+			tcp_fin_left(c);
+		else
+			tcp_retry_later(c);
+	}
+	tcp_arm(c);
+	return (int)n;
+}
+
+/* Is the chunk still to be sent again? */
+static bool wanted(const struct tcp_chunk *k)
+{
+	if (k->flags & (CK_SACKED | CK_FIN))
+		return false;
+	return k->flags & CK_ASKED || (k->flags & (CK_LOST | CK_RETX)) == CK_LOST;
+}
+
+/* Make [a, b) of the wanted chunk k a chunk of its own if it is not. NULL: no chunk for the cut. */
+static struct tcp_chunk *carve(struct tcp_conn *c, struct tcp_chunk *k, uint64_t a, uint64_t b)
+{
+	if (k->start < a)
+		k = tcp_chunk_split(c, k, a);
+	if (k && chunk_end(k) > b && !tcp_chunk_split(c, k, b))
+		return NULL;
+	return k;
+}
+
+/* Send [off, end) again, `first` being its first chunk. */
+static int resend(struct tcp_conn *c, struct tcp_chunk *first, uint64_t end, struct tcp_out *o)
+{
+	uint64_t off = first->start;
+	bool head = off == c->snd_una;
+	int err = tcp_send(c, o, off, TCP_ACK | (end == c->avail_end ? TCP_PSH : 0));
+
+	if (err)
+		return err;
+	for (struct tcp_chunk *k = first; k && k->start < end; k = chunk_at(c, k->next)) {
+		if (!(k->flags & CK_LOST))
+			tcp_tlp_sent(c);
+		tcp_chunk_resent(c, k);
+	}
+	if (head)
+		c->rto_start = c->s->now;
+	tcp_count_rexmit(c, o->len);
+	return 0;
+}
+
+static int push_again(struct tcp_conn *c, uint64_t off, const struct iovec *iov, int niov,
+		      uint32_t len, void *cookie)
+{
+	uint64_t end = off + len;
+	struct tcp_chunk *k = chunk_at(c, c->head), *first;
+	struct iovec cut[TCP_IOV_MAX];
+	int sent = 0;
+
+	while (k && chunk_end(k) <= off)
+		k = chunk_at(c, k->next);
+	while (k && k->start < end) {
+		struct tcp_out o = {.cookie = cookie};
+		uint64_t a, b;
+
+		if (!wanted(k)) {
+			k = chunk_at(c, k->next);
+			continue;
+		}
+		first = k = carve(c, k, max64(k->start, off), min64(chunk_end(k), end));
+		if (!k)
+			break;
+		a = k->start;
+		b = chunk_end(k);
+		for (k = chunk_at(c, k->next); k && wanted(k) && k->start < end;
+		     k = chunk_at(c, k->next)) {
+			k = carve(c, k, k->start, min64(chunk_end(k), end));
+			if (!k)
+				break;
+			b = chunk_end(k);
+		}
+		o.len = (uint32_t)(b - a);
+		o.niov = slice(iov, niov, (uint32_t)(a - off), o.len, cut);
+		o.iov = cut;
+		if (resend(c, first, b, &o)) {
+			for (k = first; k && k->start < b; k = chunk_at(c, k->next))
+				tcp_chunk_flag(c, k, 0, CK_ASKED); /* offer it again */
+			tcp_retry_later(c);
+			break;
+		}
+		sent += (int)o.len;
+	}
+	tcp_arm(c);
+	return sent;
+}
+
+int tcp_push(struct tcp_conn *c, uint64_t off, const struct iovec *iov, int niov, uint32_t len,
+	     void *cookie, uint64_t now_ns)
+{
+	c->s->now = max64(c->s->now, now_ns);
+	if (c->state == TS_CLOSED || c->state == TS_SYN_RCVD)
+		return -EPIPE;
+	assert(niov <= TCP_IOV_MAX);
+	if (off < c->snd_nxt)
+		return push_again(c, off, iov, niov, len, cookie);
+	if (!tcp_can_tx(c))
+		return -EPIPE;
+	return off == c->snd_nxt ? push_new(c, iov, niov, len, cookie) : 0;
+}
