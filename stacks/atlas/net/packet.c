@@ -1,18 +1,20 @@
 /* packet: the pktio back end that needs nothing but a network interface: AF_PACKET.
  *
- * Receive: a TPACKET_V2 ring shared with the kernel, slots of 2 KiB. A classic BPF filter takes ARP
- * and IPv4 frames for our own address and nothing that this host sent itself. Nearly every frame is
- * an ACK and fits its slot; a longer one (a request merged by GSO) is also queued whole by the
- * kernel (PACKET_COPY_THRESH, TP_STATUS_COPY) and read into a side buffer, so that PKT_RX_TRUNC is
- * never given out. If that queue was full the frame counts as dropped by the network: TCP repeats
- * it.
+ * Receive: a TPACKET_V2 ring shared with the kernel, slots of 2 KiB or as asked. A classic BPF
+ * filter takes ARP and IPv4 frames for our own address and nothing that this host sent itself.
+ * Nearly every frame is an ACK and fits its slot; a longer one (a request merged by GSO) is also
+ * queued whole by the kernel (PACKET_COPY_THRESH, TP_STATUS_COPY) and read into a side buffer, so
+ * that PKT_RX_TRUNC is never given out. If that queue was full the frame counts as dropped by the
+ * network: TCP repeats it.
  *
  * Transmit: a second socket, bound with protocol 0 so that it receives nothing. sendmmsg gathers
  * virtio header | headers | payload pieces; the kernel copies them once into pages of its own, so a
  * frame is done when the call returns (tx_sync). One GSO packet of up to 64 KiB costs little more
  * than one of 1.5 KB: the virtio header tells the kernel how to cut it and where the checksum
  * belongs. A queueing discipline is bypassed: ENOBUFS from the driver says "later", the caller
- * keeps the frame.
+ * keeps the frame. On that way the kernel does not cut GSO frames in software, it throws them away
+ * with the same ENOBUFS: where the interface does not segment by itself, or keeps refusing a GSO
+ * frame (64 KiB and longer, a lowered gso_max_size), the ordinary way is taken.
  *
  * Limits: Ethernet interfaces; one queue a worker, spread by the kernel's flow hash
  * (PACKET_FANOUT), which sends all ARP to one of them. Needs CAP_NET_RAW in the network namespace.
@@ -46,22 +48,22 @@
 #define PACKET_IGNORE_OUTGOING 23
 #endif
 
-#define STUCK_MAX	32 /* refusals of a GSO frame in a row before the bypass is given up */
-#define SLOT_LEN	2048
-#define BLOCK_LEN	(256 * 1024)
-#define SLOTS_PER_BLOCK (BLOCK_LEN / SLOT_LEN)
-#define SLOTS_DEFAULT	4096
-#define SLOTS_MAX	65536
-#define LONG_BUFS	4 /* frames longer than a slot that one burst may hold */
-#define LONG_LEN	(sizeof(struct virtio_net_hdr) + PKT_MAX_LEN)
-#define SNDBUF		(256 << 20) /* the driver's ENOBUFS is the limit, not the socket */
-#define RCVBUF		(16 << 20)  /* for frames longer than a slot */
+#define STUCK_MAX     32 /* refusals of a GSO frame in a row before the bypass is given up */
+#define SLOT_DEFAULT  2048
+#define BLOCK_LEN     (256 * 1024) /* at least */
+#define PAGE_LEN      4096
+#define SLOTS_DEFAULT 4096
+#define SLOTS_MAX     65536
+#define LONG_BUFS     4 /* frames longer than a slot that one burst may hold */
+#define LONG_LEN      (sizeof(struct virtio_net_hdr) + PKT_MAX_LEN)
+#define SNDBUF	      (256 << 20) /* the driver's ENOBUFS is the limit, not the socket */
+#define RCVBUF	      (16 << 20)  /* for frames longer than a slot */
 
 struct packet_io {
 	struct pktio io;
 	int tx_fd;
 	uint8_t *ring;
-	size_t ring_len;
+	size_t ring_len, slot_len;
 	unsigned int slots, head, held; /* slots [head - held, head) are the caller's */
 	unsigned int long_used;
 	uint8_t *long_buf; /* LONG_BUFS of LONG_LEN */
@@ -81,11 +83,13 @@ static struct packet_io *packet_of(const struct pktio *io)
 
 static struct tpacket2_hdr *slot(const struct packet_io *p, unsigned int i)
 {
-	return (struct tpacket2_hdr *)(p->ring + (size_t)i * SLOT_LEN);
+	return (struct tpacket2_hdr *)(p->ring + (size_t)i * p->slot_len);
 }
 
-static void fill_rx(struct pkt_rx *v, uint8_t *frame, uint32_t len, const struct virtio_net_hdr *vh)
+static void fill_rx(struct pkt_rx *v, uint8_t *frame, uint32_t len, const struct virtio_net_hdr *vh,
+		    const struct tpacket2_hdr *h)
 {
+	v->time_ns = h->tp_sec * 1000000000ull + h->tp_nsec;
 	v->data = frame;
 	v->len = v->wire_len = len;
 	v->gso_size = vh->gso_type == VIRTIO_NET_HDR_GSO_NONE ? 0 : vh->gso_size;
@@ -98,7 +102,7 @@ static void fill_rx(struct pkt_rx *v, uint8_t *frame, uint32_t len, const struct
 
 /* The whole of a frame that was longer than its slot, from the socket's queue. Returns 0 if it
  * can't be had: the frame is lost. */
-static int read_long(struct packet_io *p, struct pkt_rx *v)
+static int read_long(struct packet_io *p, struct pkt_rx *v, const struct tpacket2_hdr *h)
 {
 	uint8_t *b = p->long_buf + (size_t)p->long_used * LONG_LEN;
 	struct virtio_net_hdr vh;
@@ -110,7 +114,7 @@ static int read_long(struct packet_io *p, struct pkt_rx *v)
 		return 0;
 	p->long_used++;
 	memcpy(&vh, b, sizeof vh);
-	fill_rx(v, b + sizeof vh, (uint32_t)((size_t)n - sizeof vh), &vh);
+	fill_rx(v, b + sizeof vh, (uint32_t)((size_t)n - sizeof vh), &vh, h);
 	return 1;
 }
 
@@ -130,13 +134,13 @@ static int packet_rx_burst(struct pktio *io, struct pkt_rx *v, int max)
 		if (h->tp_len > h->tp_snaplen) {
 			if ((status & TP_STATUS_COPY) && p->long_used == LONG_BUFS)
 				break; /* the next burst takes it */
-			if ((status & TP_STATUS_COPY) && read_long(p, &v[n]))
+			if ((status & TP_STATUS_COPY) && read_long(p, &v[n], h))
 				p->st.rx_bytes += v[n++].len;
 			else
 				p->st.rx_dropped++;
 		} else {
 			memcpy(&vh, frame - sizeof vh, sizeof vh);
-			fill_rx(&v[n], frame, h->tp_snaplen, &vh);
+			fill_rx(&v[n], frame, h->tp_snaplen, &vh, h);
 			p->st.rx_bytes += v[n++].len;
 		}
 		p->head = p->head + 1 == p->slots ? 0 : p->head + 1;
@@ -298,7 +302,7 @@ static int check_interface(struct packet_io *p, const struct pktio_cfg *cfg, int
 	if (ioctl(fd, SIOCGIFMTU, &r))
 		return errf(e, -errno, "MTU of %s: %s", cfg->ifname, strerror(errno));
 	p->io.mtu = (uint16_t)(r.ifr_mtu > 65535 ? 65535 : r.ifr_mtu);
-	if (kernel_owns(ip, owner, sizeof owner))
+	if (!cfg->filter && kernel_owns(ip, owner, sizeof owner))
 		return errf(e, -EADDRINUSE,
 			    "the kernel owns %u.%u.%u.%u on %s and would reset our connections; "
 			    "give us "
@@ -308,8 +312,9 @@ static int check_interface(struct packet_io *p, const struct pktio_cfg *cfg, int
 }
 
 /* ARP to us or to all, IPv4 to our MAC and address, nothing with a VLAN tag. */
-static int set_filter(int fd, const uint8_t ip4[4])
+static int set_filter(int fd, const struct pktio_cfg *cfg)
 {
+	const uint8_t *ip4 = cfg->ip4;
 	uint32_t ip =
 		(uint32_t)ip4[0] << 24 | (uint32_t)ip4[1] << 16 | (uint32_t)ip4[2] << 8 | ip4[3];
 	struct sock_filter code[] = {
@@ -327,6 +332,9 @@ static int set_filter(int fd, const uint8_t ip4[4])
 	};
 	struct sock_fprog prog = {.len = sizeof code / sizeof code[0], .filter = code};
 
+	if (cfg->filter)
+		prog = (struct sock_fprog){.len = cfg->filter_len,
+					   .filter = (struct sock_filter *)cfg->filter};
 	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &prog, sizeof prog) ? -errno : 0;
 }
 
@@ -338,22 +346,26 @@ static int bind_to(int fd, int ifindex, uint16_t proto)
 	return bind(fd, (struct sockaddr *)&sl, sizeof sl) ? -errno : 0;
 }
 
-static int open_ring(struct packet_io *p, unsigned int want)
+static int open_ring(struct packet_io *p, const struct pktio_cfg *cfg)
 {
-	unsigned int blocks;
+	unsigned int slots = cfg->rx_slots ? cfg->rx_slots : SLOTS_DEFAULT;
+	unsigned int len = cfg->slot_len <= SLOT_DEFAULT
+				   ? SLOT_DEFAULT
+				   : (cfg->slot_len + PAGE_LEN - 1) / PAGE_LEN * PAGE_LEN;
+	unsigned int per_block = (BLOCK_LEN + len - 1) / len, blocks;
 	struct tpacket_req q;
 
-	want = want ? want : SLOTS_DEFAULT;
-	want = want > SLOTS_MAX ? SLOTS_MAX : want;
-	blocks = (want + SLOTS_PER_BLOCK - 1) / SLOTS_PER_BLOCK;
-	q = (struct tpacket_req){.tp_block_size = BLOCK_LEN,
+	slots = slots > SLOTS_MAX ? SLOTS_MAX : slots;
+	blocks = (slots + per_block - 1) / per_block;
+	q = (struct tpacket_req){.tp_block_size = per_block * len,
 				 .tp_block_nr = blocks,
-				 .tp_frame_size = SLOT_LEN,
-				 .tp_frame_nr = blocks * SLOTS_PER_BLOCK};
+				 .tp_frame_size = len,
+				 .tp_frame_nr = blocks * per_block};
+	p->slot_len = len;
 	if (setsockopt(p->io.fd, SOL_PACKET, PACKET_RX_RING, &q, sizeof q))
 		return -errno;
 	p->slots = q.tp_frame_nr;
-	p->ring_len = (size_t)blocks * BLOCK_LEN;
+	p->ring_len = (size_t)q.tp_block_size * blocks;
 	p->ring = mmap(NULL, p->ring_len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE,
 		       p->io.fd, 0);
 	if (p->ring == MAP_FAILED) {
@@ -392,14 +404,14 @@ static int open_rx(struct packet_io *p, const struct pktio_cfg *cfg, int ifindex
 	if (!err)
 		err = set_int(fd, SOL_PACKET, PACKET_COPY_THRESH, 1);
 	if (!err)
-		err = set_filter(fd, cfg->ip4);
+		err = set_filter(fd, cfg);
 	if (err)
 		return errf(e, err,
 			    "AF_PACKET socket option refused (%s); Linux 4.20 or later is needed",
 			    strerror(-err));
 	if (set_int(fd, SOL_SOCKET, SO_RCVBUFFORCE, RCVBUF))
 		set_int(fd, SOL_SOCKET, SO_RCVBUF, RCVBUF); /* as much as an ordinary user may */
-	err = open_ring(p, cfg->rx_slots);
+	err = open_ring(p, cfg);
 	if (err)
 		return errf(e, err, "receive ring of %u slots for %s: %s; ask for fewer",
 			    cfg->rx_slots ? cfg->rx_slots : SLOTS_DEFAULT, cfg->ifname,

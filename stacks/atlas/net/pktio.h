@@ -31,6 +31,7 @@ struct pkt_rx {
 	uint32_t wire_len; /* bytes the frame had */
 	uint16_t gso_size; /* segment size if the frame stands for several, else 0 */
 	uint16_t flags;	   /* enum pkt_rx_flags */
+	uint64_t time_ns;  /* when it came, CLOCK_REALTIME; 0: not known */
 };
 
 struct pkt_tx {
@@ -51,12 +52,18 @@ struct pktio_stats {
 	uint64_t tx_copied_bytes; /* bytes this back end knows to be copied on the way out */
 };
 
+struct sock_filter;
+
 struct pktio_cfg {
 	const char *ifname;
 	unsigned int queue, queues; /* this worker of how many: receive fanout by flow */
 	uint16_t fanout_id;
 	uint8_t ip4[4]; /* only frames for this address, and ARP, are taken (classic BPF) */
 	unsigned int rx_slots;
+	unsigned int slot_len; /* bytes; 0 = 2048. Longer frames cost one more system call */
+	/* A classic BPF program instead of the one for ip4, which is then ignored. May be NULL. */
+	const struct sock_filter *filter;
+	unsigned short filter_len; /* instructions */
 };
 
 struct pktio; /* first member of every back end: const struct pktio_ops *ops */
