@@ -118,6 +118,9 @@ static int set_suites(SSL_CTX *ssl, const char *names, struct errbuf *e)
 			return errf(e, -EINVAL, "unknown TLS suite %s: choose from %s", s,
 				    SUITES_DEFAULT);
 	}
+	if (!*names)
+		return errf(e, -EINVAL, "the list of TLS suites is empty: choose from %s",
+			    SUITES_DEFAULT);
 	if (SSL_CTX_set_ciphersuites(ssl, names) != 1)
 		return errf(e, -EINVAL, "OpenSSL does not take the TLS suites %s (%s)", names,
 			    ssl_reason());

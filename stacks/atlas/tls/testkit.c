@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/rsa.h>
@@ -203,6 +204,33 @@ bool kit_handshake(struct kit_server *s, struct kit_client *k, size_t chunk)
 			return true;
 	}
 	return false;
+}
+
+void kit_pair_new(struct kit_pair *p, const struct kit_cert *cert, const struct aead_ops *aead,
+		  const char *suites)
+{
+	struct tls_ctx_cfg cfg = {.cert_file = cert->cert,
+				  .key_file = cert->key,
+				  .aead = aead ? aead : &aead_ipsec_mb,
+				  .suites = suites};
+	struct errbuf e = {0};
+
+	*p = (struct kit_pair){.t = tls_ctx_new(&cfg, &e), .client_ctx = kit_client_ctx()};
+	if (!p->t)
+		fprintf(stderr, "%s\n", e.s);
+	must(p->t);
+	kit_client_new(&p->k, p->client_ctx);
+	p->s.c = tls_accept(p->t, &kit_io, &p->s);
+	must(p->s.c);
+}
+
+void kit_pair_free(struct kit_pair *p)
+{
+	kit_server_free(&p->s);
+	kit_client_free(&p->k);
+	SSL_CTX_free(p->client_ctx);
+	tls_ctx_free(p->t);
+	ERR_clear_error();
 }
 
 static void fill(uint8_t *p, uint8_t seed)

@@ -62,6 +62,17 @@ int kit_to_server(struct kit_server *s, struct kit_client *k, size_t chunk);
 /* To the end, or until neither side moves. True if both are done. */
 bool kit_handshake(struct kit_server *s, struct kit_client *k, size_t chunk);
 
+/* Both ends, each in its own context. `suites` and `aead` may be NULL (defaults). */
+struct kit_pair {
+	struct tls_ctx *t;
+	SSL_CTX *client_ctx;
+	struct kit_server s;
+	struct kit_client k;
+};
+void kit_pair_new(struct kit_pair *p, const struct kit_cert *cert, const struct aead_ops *aead,
+		  const char *suites);
+void kit_pair_free(struct kit_pair *p);
+
 /* A client's record layer with the given traffic secret (OpenSSL's EVP). */
 struct kit_peer {
 	enum hkdf_hash hash;

@@ -111,7 +111,7 @@ struct tls_conn {
 };
 
 /* Idle connections are many: at most 4 KB each with TCP and the core (DESIGN.md). */
-static_assert(sizeof(struct tls_conn) <= 448, "idle TLS connections must stay small");
+static_assert(sizeof(struct tls_conn) <= 320, "idle TLS connections must stay small");
 
 static inline size_t record_len(const uint8_t hdr[TLS_HDR])
 {
