@@ -316,3 +316,9 @@ const struct hist *nvme_latency(const struct nvme *n)
 {
 	return n->lat;
 }
+
+void nvme_latency_reset(struct nvme *n)
+{
+	if (n->lat)
+		hist_init(n->lat);
+}

@@ -126,5 +126,6 @@ void nvme_get_stats(const struct nvme *n, struct nvme_stats *out);
 struct hist; /* base/hist.h */
 /* Latency from submission to reaping, ns; NULL without NVME_STAMP. Borrowed. */
 const struct hist *nvme_latency(const struct nvme *n);
+void nvme_latency_reset(struct nvme *n); /* forget the warm-up */
 
 #endif

@@ -1,0 +1,139 @@
+/* fio: the same point by fio, the baseline of figure 6.
+ *
+ * fio's io_uring engine with what ours uses: direct I/O, registered buffers and file, one job a
+ * thread, random offsets that are multiples of the read's size, submission in batches. Its JSON is
+ * turned into our result.
+ *
+ * Limits: fio doesn't count its system calls; its CPU is usr + sys of its jobs in the measured
+ * span. Source: fio 3.33, HOWTO.
+ */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "workloads/iowindow/iowindow.h"
+
+#define ARGS_MAX 40
+
+struct args {
+	char text[ARGS_MAX][300];
+	char *v[ARGS_MAX + 1];
+	int n;
+};
+
+static void __attribute__((format(printf, 2, 3))) add(struct args *a, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(a->text[a->n], sizeof a->text[0], fmt, ap);
+	va_end(ap);
+	a->v[a->n] = a->text[a->n];
+	a->v[++a->n] = NULL;
+}
+
+static void command(struct args *a, const struct iowindow_opts *o)
+{
+	add(a, "fio");
+	add(a, "--name=window");
+	add(a, "--filename=%s", o->device + strlen("uring:"));
+	add(a, "--ioengine=io_uring");
+	add(a, "--direct=1");
+	add(a, "--fixedbufs=1");
+	add(a, "--registerfiles=1");
+	add(a, "--rw=randread");
+	add(a, "--norandommap=1");
+	add(a, "--random_generator=tausworthe64");
+	add(a, "--randseed=%llu", (unsigned long long)o->seed);
+	add(a, "--bs=%llu", (unsigned long long)o->size);
+	add(a, "--iodepth=%llu", (unsigned long long)(o->window / o->threads));
+	add(a, "--iodepth_batch_submit=%llu", (unsigned long long)(o->window / o->threads));
+	add(a, "--iodepth_batch_complete_min=%llu", (unsigned long long)o->batch);
+	add(a, "--iodepth_batch_complete_max=%llu", (unsigned long long)(o->window / o->threads));
+	add(a, "--thread");
+	add(a, "--numjobs=%llu", (unsigned long long)o->threads);
+	add(a, "--group_reporting");
+	add(a, "--time_based");
+	add(a, "--runtime=%llums", (unsigned long long)(o->duration_ns / 1000000));
+	add(a, "--ramp_time=%llums", (unsigned long long)(o->warmup_ns / 1000000));
+	add(a, "--percentile_list=50:99:99.9");
+	add(a, "--clat_percentiles=0");
+	add(a, "--lat_percentiles=1");
+	add(a, "--output-format=json");
+}
+
+/* Run it and parse its stdout. */
+static json_t *run_fio(struct args *a, struct errbuf *e)
+{
+	json_error_t je;
+	json_t *j;
+	FILE *f;
+	pid_t pid;
+	int p[2], status;
+
+	if (pipe(p))
+		return errf(e, -errno, "no pipe: %s", strerror(errno)), NULL;
+	pid = fork();
+	if (pid == 0) {
+		dup2(p[1], STDOUT_FILENO);
+		close(p[0]);
+		close(p[1]);
+		execvp("fio", a->v);
+		_exit(127);
+	}
+	close(p[1]);
+	f = fdopen(p[0], "r");
+	j = pid > 0 && f ? json_loadf(f, JSON_DISABLE_EOF_CHECK, &je) : NULL;
+	if (f)
+		fclose(f);
+	if (pid < 0 || waitpid(pid, &status, 0) != pid) {
+		errf(e, -ECHILD, "cannot run fio: %s", strerror(errno));
+	} else if (WIFEXITED(status) && WEXITSTATUS(status) == 127) {
+		errf(e, -ENOENT, "fio is not installed: apt-get install fio");
+	} else if (!WIFEXITED(status) || WEXITSTATUS(status) || !j) {
+		errf(e, -EIO, "fio failed; its message is above");
+	} else {
+		return j;
+	}
+	json_decref(j);
+	return NULL;
+}
+
+static double number(const json_t *o, const char *key)
+{
+	return json_number_value(json_object_get(o, key));
+}
+
+int iowindow_fio(const struct iowindow_opts *o, struct iowindow_result *r, struct errbuf *e)
+{
+	struct args a = {.n = 0};
+	json_t *top, *job, *rd, *lat, *pct;
+
+	memset(r, 0, sizeof *r);
+	command(&a, o);
+	top = run_fio(&a, e);
+	if (!top)
+		return -EIO;
+	job = json_array_get(json_object_get(top, "jobs"), 0);
+	rd = json_object_get(job, "read");
+	lat = json_object_get(rd, "lat_ns");
+	pct = json_object_get(lat, "percentile");
+	snprintf(r->model, sizeof r->model, "fio");
+	r->reads = (uint64_t)number(rd, "total_ios");
+	r->errors = (uint64_t)number(job, "error");
+	r->span_s = number(rd, "runtime") / 1e3;
+	/* per cent of the jobs' run time; several jobs are averaged */
+	r->cpu_s = (number(job, "usr_cpu") + number(job, "sys_cpu")) / 100 * r->span_s *
+		   (double)o->threads;
+	r->lat_mean = number(lat, "mean") / 1e3;
+	r->lat_p50 = number(pct, "50.000000") / 1e3;
+	r->lat_p99 = number(pct, "99.000000") / 1e3;
+	r->lat_p999 = number(pct, "99.900000") / 1e3;
+	r->lat_max = number(lat, "max") / 1e3;
+	json_decref(top);
+	return r->reads ? 0 : errf(e, -EIO, "fio read nothing from %s", o->device);
+}
