@@ -1,0 +1,540 @@
+/* cell: one run of one cell, from an empty host back to an empty host.
+ *
+ * One idea: set-up is a list of steps, each undone in reverse by one tear-down function that may be
+ * called at any point; so an error, a dead server, a time-out and a signal all leave by the same
+ * door. The testbed is made anew for each run: no TIME_WAIT sockets, ARP entries or counters of
+ * the run before.
+ */
+#include <errno.h>
+#include <math.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/units.h"
+#include "harness/bench.h"
+#include "harness/cert.h"
+#include "harness/cgroup.h"
+#include "harness/child.h"
+#include "harness/interrupt.h"
+#include "harness/load.h"
+#include "harness/registry.h"
+#include "harness/undo.h"
+#include "harness/wan.h"
+
+#define CPUS_MAX       1024
+#define CONN_ALLOWANCE (64u << 10) /* the server's own memory a connection, inside the budget */
+
+struct evictor { /* stands in for a memory cgroup */
+	pthread_t thread;
+	_Atomic bool stop;
+	bool running;
+	const char *dir;
+	struct content cold;
+};
+
+struct stage {
+	struct bench *b;
+	const struct cell *cell;
+	struct outcome *out;
+	const struct stack_ops *ops;
+	const char *stack; /* full name */
+	struct stack_env env;
+	struct stack_proc proc;
+	struct testbed_cfg cfg;
+	struct testbed tb;
+	struct cgroup cg;
+	struct collector_env cenv;
+	struct load_run load;
+	struct wan wan;
+	struct evictor evictor;
+	char work[64], stack_dir[80], cert[96], key[96];
+	char cgroup_procs[288];
+	bool tb_up, caches;
+	uint64_t irq0[CPUS_MAX], irq1[CPUS_MAX];
+	int irqs; /* CPUs counted, < 0 unknown */
+};
+
+static const char *text(const struct stage *s, const char *key)
+{
+	return cell_text(s->b->x, s->cell, key);
+}
+
+/* --- content ------------------------------------------------------------------------------- */
+
+static void show_content(void *arg, uint64_t done, uint64_t total)
+{
+	static uint64_t last;
+	uint64_t now = clock_ns();
+
+	(void)arg;
+	if (now - last < NSEC_PER_SEC && done < total)
+		return;
+	last = now;
+	fprintf(stderr, "\rdcn: content: %.1f of %.1f GB written", (double)done / 1e9,
+		(double)total / 1e9);
+	if (done >= total)
+		fputc('\n', stderr);
+}
+
+static uint64_t hot_bytes(const struct bench *b, const struct cell *c)
+{
+	uint64_t v = cell_size(b->x, c, "content.hot"), least = (b->x->quick ? 256ull : 1024ull)
+								<< 20;
+
+	if (v)
+		return v;
+	v = b->machine.llc_bytes * (b->x->quick ? 8 : 16);
+	return v > least ? v : least;
+}
+
+int bench_content(struct bench *b, const struct cell *c, struct errbuf *e)
+{
+	struct content want = {0};
+	int err;
+
+	want.seed = cell_count(b->x, c, "content.seed");
+	want.object_size = cell_size(b->x, c, "content.object_size");
+	want.hot = (uint32_t)((hot_bytes(b, c) + want.object_size - 1) / want.object_size);
+	want.cold = (uint32_t)((cell_size(b->x, c, "content.cold") + want.object_size - 1) /
+			       want.object_size);
+	if (b->have_content && !memcmp(&want, &b->content, sizeof want))
+		return 0;
+	snprintf(b->content_dir, sizeof b->content_dir, "%s/%llu-seed%llu", b->content_base,
+		 (unsigned long long)want.object_size, (unsigned long long)want.seed);
+	if (mkdir(b->content_base, 0755) && errno != EEXIST)
+		return errf(e, -errno, "content directory %s: %s; set content.dir or DCN_CONTENT",
+			    b->content_base, strerror(errno));
+	log_info("content: %u hot and %u cold objects of %llu bytes in %s", want.hot, want.cold,
+		 (unsigned long long)want.object_size, b->content_dir);
+	err = content_make(b->content_dir, &want, show_content, NULL, e);
+	b->have_content = !err;
+	b->content = want;
+	return err;
+}
+
+static void *evict_loop(void *arg)
+{
+	struct evictor *v = arg;
+	struct errbuf e;
+
+	while (!v->stop) {
+		content_evict(v->dir, &v->cold, &e);
+		usleep(200000);
+	}
+	return NULL;
+}
+
+static void start_evictor(struct stage *s)
+{
+	struct evictor *v = &s->evictor;
+
+	v->dir = s->b->content_dir;
+	v->cold = s->b->content;
+	v->cold.hot = 0;
+	v->running = !pthread_create(&v->thread, NULL, evict_loop, v);
+}
+
+/* --- set-up -------------------------------------------------------------------------------- */
+
+static int option(const struct stack_env *env, const char *key, char *val, int size)
+{
+	const struct stage *s = env->option_ctx;
+	char name[64];
+	const char *t;
+
+	snprintf(name, sizeof name, "stack.%s", key);
+	t = text(s, name);
+	if (!*t)
+		return -ENOENT;
+	snprintf(val, (size_t)size, "%s", t);
+	return 0;
+}
+
+static int make_dirs(struct stage *s, struct errbuf *e)
+{
+	strcpy(s->work, "/tmp/dcn-run-XXXXXX");
+	if (!mkdtemp(s->work))
+		return errf(e, -errno, "%s: %s", s->work, strerror(errno));
+	undo_dir(s->work);
+	chmod(s->work, 0755); /* a server's workers may run as another user */
+	snprintf(s->stack_dir, sizeof s->stack_dir, "%s/stack", s->work);
+	if (mkdir(s->stack_dir, 0755))
+		return errf(e, -errno, "%s: %s", s->stack_dir, strerror(errno));
+	return 0;
+}
+
+static int make_testbed(struct stage *s, struct errbuf *e)
+{
+	struct testbed_cfg *c = &s->cfg;
+	int err;
+
+	snprintf(c->server_cpus, sizeof c->server_cpus, "%s", text(s, "testbed.server_cpus"));
+	snprintf(c->client_cpus, sizeof c->client_cpus, "%s", text(s, "testbed.client_cpus"));
+	snprintf(c->congestion, sizeof c->congestion, "%.15s", text(s, "testbed.congestion"));
+	c->steering = !strcmp(text(s, "testbed.steering"), "rps");
+	c->wan = wan_wanted(s->b->x, s->cell);
+	c->content_dir = s->b->content_dir;
+	err = testbed_up(&s->tb, c, e);
+	s->tb_up = !err;
+	s->out->server_cpus = err ? 0 : CPU_COUNT(&s->tb.server_cpus);
+	if (!err && s->tb.warning[0])
+		snprintf(s->out->warning, sizeof s->out->warning, "%s", s->tb.warning);
+	return err;
+}
+
+/* The page-cache budget of a stock server, or what stands in for it. */
+static int make_budget(struct stage *s, struct errbuf *e)
+{
+	uint64_t budget = cell_size(s->b->x, s->cell, "content.cache_budget");
+	uint64_t conns = cell_count(s->b->x, s->cell, "load.connections");
+	const char *t = text(s, "content.cache_budget");
+	char name[32];
+	int err;
+
+	if (!s->caches || !strcmp(t, "none"))
+		return 0;
+	if (!budget)
+		budget = hot_bytes(s->b, s->cell) + (256ull << 20);
+	if (!s->b->no_cgroup) {
+		snprintf(name, sizeof name, "%d", (int)getpid());
+		err = cgroup_make(&s->cg, name, budget + conns * CONN_ALLOWANCE, e);
+		if (!err) {
+			snprintf(s->cgroup_procs, sizeof s->cgroup_procs, "%s", s->cg.procs);
+			s->env.cgroup_procs = s->cgroup_procs;
+			return 0;
+		}
+		s->b->no_cgroup = true;
+		snprintf(s->b->no_cgroup_why, sizeof s->b->no_cgroup_why, "%.199s", e->s);
+		log_warn("%s; objects are evicted after use instead", e->s);
+	}
+	start_evictor(s);
+	return 0;
+}
+
+static int make_cert(struct stage *s, struct errbuf *e)
+{
+	const char *ips[] = {s->tb.server_ip, s->tb.atlas_ip, NULL};
+
+	if (!s->env.tls)
+		return 0;
+	snprintf(s->cert, sizeof s->cert, "%s/cert.pem", s->work);
+	snprintf(s->key, sizeof s->key, "%s/key.pem", s->work);
+	s->env.cert = s->cert;
+	s->env.key = s->key;
+	return cert_make(s->work, text(s, "load.certificate"), ips, e);
+}
+
+static void fill_env(struct stage *s)
+{
+	struct stack_env *env = &s->env;
+	uint64_t workers = cell_count(s->b->x, s->cell, "stack.workers");
+
+	env->tb = &s->tb;
+	env->content_dir = s->b->content_dir;
+	env->work_dir = s->stack_dir;
+	env->tls = cell_on(s->b->x, s->cell, "load.tls");
+	env->connections = (int)cell_count(s->b->x, s->cell, "load.connections");
+	env->workers = workers ? (int)workers : CPU_COUNT(&s->tb.server_cpus);
+	env->bin_dir = s->b->bin_dir;
+	env->option = option;
+	env->option_ctx = s;
+}
+
+static int evict(struct stage *s, struct errbuf *e)
+{
+	int64_t left;
+
+	if (!strcmp(s->ops->name, "null"))
+		return 0;
+	left = content_evict(s->b->content_dir, &s->b->content, e);
+	if (left < 0)
+		return (int)left;
+	if (left * 4096 > (int64_t)(s->b->content.object_size * 64))
+		log_warn("%lld pages of the content stayed in the page cache", (long long)left);
+	return 0;
+}
+
+/* Gone without having been asked? Leaves the zombie to the stack's own stop hook. */
+static bool stack_died(const struct stage *s)
+{
+	siginfo_t si = {.si_pid = 0};
+
+	return s->proc.pid > 0 &&
+	       !waitid(P_PID, (id_t)s->proc.pid, &si, WEXITED | WNOHANG | WNOWAIT) &&
+	       si.si_pid == s->proc.pid;
+}
+
+static int start_stack(struct stage *s, struct errbuf *e)
+{
+	uint64_t end = clock_ns() + cell_ns(s->b->x, s->cell, "run.ready_timeout");
+	struct errbuf why = {""};
+	int err;
+
+	err = s->ops->prepare ? s->ops->prepare(&s->env, e) : 0;
+	if (!err)
+		err = s->ops->start(&s->env, &s->proc, e);
+	if (err)
+		return err;
+	undo_pid(s->proc.pid);
+	s->cenv.stack_pid = s->proc.pid;
+	for (;;) {
+		err = s->ops->ready(&s->env, &s->proc, &why);
+		if (err != -EAGAIN)
+			return err ? errf(e, err, "%s: %s", s->stack, why.s) : 0;
+		if (interrupt_now())
+			return errf(e, -EINTR, "interrupted");
+		if (clock_ns() >= end)
+			return errf(e, -ETIME, "%s did not get ready within %s: %s", s->stack,
+				    text(s, "run.ready_timeout"), why.s);
+		usleep(10000);
+	}
+}
+
+static int start_load(struct stage *s, uint64_t seed, struct errbuf *e)
+{
+	struct load_spec l = {
+		.x = s->b->x,
+		.cell = s->cell,
+		.tb = &s->tb,
+		.bin_dir = s->b->bin_dir,
+		.content_dir = s->b->content_dir,
+		.work_dir = s->work,
+		.url = s->proc.url,
+		.cacert = s->cert,
+		.seed = seed,
+		.residency = s->caches,
+		.cache_ratio = s->caches ? cell_number(s->b->x, s->cell, "load.cache_ratio") : 0,
+	};
+	int err = load_start(&s->load, &l, e);
+
+	s->cenv.load_pid = s->load.pid;
+	return err;
+}
+
+/* --- the run ------------------------------------------------------------------------------- */
+
+static void read_irqs(struct stage *s, uint64_t *per_cpu)
+{
+	int n = (int)sysconf(_SC_NPROCESSORS_CONF);
+
+	n = n < CPUS_MAX ? n : CPUS_MAX;
+	s->irqs = testbed_disk_irqs(&s->tb, per_cpu, n) ? -1 : n;
+}
+
+static double irq_client_share(const struct stage *s)
+{
+	double all = 0, client = 0;
+
+	for (int i = 0; i < s->irqs; i++) {
+		double d = (double)(s->irq1[i] - s->irq0[i]);
+
+		all += d;
+		if (CPU_ISSET(i, &s->tb.client_cpus) && !CPU_ISSET(i, &s->tb.server_cpus))
+			client += d;
+	}
+	return s->irqs > 0 && all > 0 ? client / all : NAN;
+}
+
+static void mark(struct stage *s, int which, uint64_t t_ns)
+{
+	if (s->out->obs)
+		observe_mark(s->out->obs, which, t_ns);
+	read_irqs(s, which ? s->irq1 : s->irq0);
+	*(which ? &s->out->t_end : &s->out->t_start) = t_ns;
+}
+
+/* Longest that a load may take before it must be stuck. */
+static uint64_t patience(const struct stage *s)
+{
+	const struct experiment *x = s->b->x;
+	uint64_t conns = cell_count(x, s->cell, "load.connections");
+
+	return cell_ns(x, s->cell, "run.warmup") + cell_ns(x, s->cell, "run.duration") +
+	       cell_ns(x, s->cell, "load.ramp") + 2 * cell_ns(x, s->cell, "load.timeout") +
+	       30 * NSEC_PER_SEC + conns * 10 * NSEC_PER_MSEC;
+}
+
+static int watch(struct stage *s, int *status, struct errbuf *e)
+{
+	uint64_t end = clock_ns() + patience(s), t = 0;
+
+	for (;;) {
+		switch (load_wait(&s->load, 100 * NSEC_PER_MSEC, &t, status)) {
+		case LOAD_START:
+			mark(s, 0, t);
+			break;
+		case LOAD_END:
+			mark(s, 1, t);
+			break;
+		case LOAD_EXITED:
+			return 0;
+		case LOAD_READY:
+		case LOAD_NOTHING:
+			break;
+		}
+		if (interrupt_now())
+			return errf(e, -EINTR, "interrupted");
+		if (stack_died(s)) {
+			s->ops->ready(&s->env, &s->proc, e); /* the stack's own words */
+			outcome_invalid(s->out, "the server died during the run: %.120s", e->s);
+			return -ECHILD;
+		}
+		if (clock_ns() > end)
+			return errf(e, -ETIME, "the load did not end in time");
+	}
+}
+
+static void take_results(struct stage *s, int status)
+{
+	struct outcome *o = s->out;
+	struct verdict_in in = {s->b, s->cell, s->caches, &s->tb, irq_client_share(s)};
+	uint64_t bytes;
+	struct errbuf e;
+
+	o->load = load_result(&s->load, status, &e);
+	if (!o->load) {
+		outcome_invalid(o, "%s", e.s);
+		return;
+	}
+	if (!o->t_start || !o->t_end) {
+		outcome_invalid(o, "the load never reported its window");
+		return;
+	}
+	o->ran = true;
+	bytes = (uint64_t)json_number_value(json_object_get(o->load, "body_bytes"));
+	load_metrics(o->load, &o->m);
+	if (o->obs)
+		observe_finish(o->obs, bytes, &o->m);
+	if (s->tb.cpu_why[0])
+		metrics_missing(&o->m, "cpu_pct", s->tb.cpu_why);
+	if (s->ops->stats)
+		o->stats = s->ops->stats(&s->env, &s->proc);
+	o->valid = true;
+	verdict(&in, o);
+}
+
+static void tear_down(struct stage *s)
+{
+	load_stop(&s->load);
+	if (s->proc.pid > 0)
+		s->ops->stop(&s->env, &s->proc);
+	wan_stop(&s->wan);
+	observe_stop(s->out->obs);
+	if (s->evictor.running) {
+		s->evictor.stop = true;
+		pthread_join(s->evictor.thread, NULL);
+	}
+	child_reap_strays();
+	cgroup_drop(&s->cg);
+	if (s->tb_up)
+		testbed_down(&s->tb);
+	if (!getenv("DCN_KEEP"))
+		undo_remove_dir(s->work);
+}
+
+static int set_up(struct stage *s, bool observe, uint64_t seed, struct errbuf *e)
+{
+	int err = make_dirs(s, e);
+
+	if (!err)
+		err = bench_content(s->b, s->cell, e);
+	if (!err)
+		err = make_testbed(s, e);
+	if (err)
+		return err;
+	fill_env(s);
+	err = make_cert(s, e);
+	if (!err)
+		err = evict(s, e);
+	if (!err)
+		err = make_budget(s, e);
+	if (err)
+		return err;
+	s->cenv = (struct collector_env){
+		.tb = &s->tb,
+		.proc_root = "/proc",
+		.sys_root = "/sys",
+		.cgroup_dir = s->cg.dir[0] ? s->cg.dir : NULL,
+		.options = "",
+		.interval_ns = cell_ns(s->b->x, s->cell, "collect.interval"),
+	};
+	if (observe) {
+		err = observe_open(&s->out->obs, text(s, "collect.collectors"), &s->cenv,
+				   &s->out->m, &s->out->missing, e);
+		if (err)
+			return err;
+	}
+	if (s->cfg.wan)
+		err = wan_start(&s->wan, s->b->x, s->cell, &s->tb, s->b->bin_dir, s->work, seed, e);
+	return err;
+}
+
+int cell_run(struct bench *b, const struct cell *c, const char *stack, bool observe, uint64_t seed,
+	     struct outcome *out, struct errbuf *e)
+{
+	struct stage *s = calloc(1, sizeof *s);
+	uint64_t t0 = clock_ns();
+	int err, status = 0;
+
+	memset(out, 0, sizeof *out);
+	if (!s)
+		return errf(e, -ENOMEM, "out of memory");
+	s->b = b;
+	s->cell = c;
+	s->out = out;
+	s->stack = stack ? stack : cell_text(b->x, c, "stack");
+	s->load.events = -1;
+	s->ops = registry_stack(s->stack, &s->env.variant, e);
+	err = s->ops ? 0 : -EINVAL;
+	if (!err) {
+		s->caches = registry_caches(s->stack);
+		err = set_up(s, observe, seed, e);
+	}
+	if (!err) { /* from here on a failure is this cell's, not the experiment's */
+		err = start_stack(s, e);
+		if (!err)
+			err = start_load(s, seed, e);
+		if (!err)
+			err = watch(s, &status, e);
+		if (!err)
+			take_results(s, status);
+		else if (err != -EINTR && !out->whys)
+			outcome_invalid(out, "%s", e->s);
+		if (err != -EINTR)
+			err = 0;
+	}
+	tear_down(s);
+	out->wall_s = (double)(clock_ns() - t0) / 1e9;
+	free(s);
+	return err;
+}
+
+void outcome_invalid(struct outcome *o, const char *fmt, ...)
+{
+	va_list ap;
+
+	o->valid = false;
+	if (o->whys == VERDICTS_MAX)
+		return;
+	va_start(ap, fmt);
+	vsnprintf(o->why[o->whys], sizeof o->why[0], fmt, ap);
+	va_end(ap);
+	o->whys++;
+}
+
+void outcome_free(struct outcome *o)
+{
+	observe_close(o->obs);
+	json_decref(o->load);
+	json_decref(o->stats);
+	o->obs = NULL;
+	o->load = o->stats = NULL;
+}

@@ -1,0 +1,109 @@
+/* metrics: a small name -> value table, and the list of columns every results file has.
+ *
+ * One idea: a missing value is a fact with a reason, never 0. The first reason stays.
+ */
+#include "harness/metrics.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+const struct metric_info metric_columns[] = {
+	{"net_gbps", "Gb/s", "response body bits per second, counted by the client"},
+	{"req_per_s", "1/s", "responses per second"},
+	{"latency_ms_p50", "ms", "request sent to last byte, median"},
+	{"latency_ms_p90", "ms", "the same, 90th percentile"},
+	{"latency_ms_p99", "ms", "the same, 99th percentile"},
+	{"latency_ms_p999", "ms", "the same, 99.9th percentile"},
+	{"latency_ms_mean", "ms", "the same, mean"},
+	{"ttfb_ms_p50", "ms", "request sent to first byte, median"},
+	{"ttfb_ms_p99", "ms", "the same, 99th percentile"},
+	{"planned_latency_ms_p50", "ms", "open loop: planned send time to last byte, median"},
+	{"planned_latency_ms_p99", "ms", "the same, 99th percentile"},
+	{"errors", "", "failed requests in the window"},
+	{"cpu_pct", "%", "busy time of the server's CPUs; 100 % is one core"},
+	{"cpu_user_pct", "%", "of it user"},
+	{"cpu_sys_pct", "%", "of it system, without softirq"},
+	{"cpu_softirq_pct", "%", "of it softirq and irq"},
+	{"steal_pct", "%", "time the hypervisor took from the server's CPUs"},
+	{"cpu_s_per_gb", "s/GB", "busy seconds of the server's CPUs per body gigabyte (1e9 bytes)"},
+	{"host_cpu_s_per_gb", "s/GB", "the same, server's and client's CPUs together"},
+	{"client_cpu_pct", "%", "CPU of the load generator, of one core"},
+	{"client_limited", "", "1: the client was the limit, throughput is a lower bound"},
+	{"mem_read_gbps", "Gb/s", "memory read"},
+	{"mem_write_gbps", "Gb/s", "memory written"},
+	{"mem_read_per_net_byte", "", "memory bytes read per body byte"},
+	{"llc_miss_per_s", "1/s", "last-level cache misses of the server's CPUs"},
+	{"disk_read_gbps", "Gb/s", "read from the content's disk"},
+	{"disk_lat_us_mean", "us", "a disk read, mean"},
+	{"disk_lat_us_p50", "us", "the same, median"},
+	{"disk_lat_us_p99", "us", "the same, 99th percentile"},
+	{"io_window", "", "reads in flight the stack was allowed"},
+	{"cache_hit_pct", "%", "achieved cache ratio: requests that found their object resident"},
+	{"cache_hit_bytes_pct", "%", "the same by bytes: body bytes not read from the disk"},
+	{"retrans_pct", "%", "TCP segments sent again"},
+	{"verified_share", "", "share of responses compared byte by byte"},
+	{"ceil_disk_gbps", "Gb/s", "fio on the same files, same block"},
+	{"ceil_client_gbps", "Gb/s", "the null stack, same TLS and connections, same block"},
+	{"ceil_crypto_gbps", "Gb/s", "the AEAD alone, on the server's CPUs"},
+	{NULL, NULL, NULL},
+};
+
+static struct metric *slot(struct metrics *m, const char *name)
+{
+	for (int i = 0; i < m->n; i++)
+		if (!strcmp(m->m[i].name, name))
+			return &m->m[i];
+	if (m->n == METRICS_MAX)
+		return NULL;
+	snprintf(m->m[m->n].name, sizeof m->m[0].name, "%s", name);
+	m->m[m->n].has = false;
+	m->m[m->n].why[0] = 0;
+	return &m->m[m->n++];
+}
+
+void metrics_set(struct metrics *m, const char *name, double value)
+{
+	struct metric *s;
+
+	if (!isfinite(value)) {
+		metrics_missing(m, name, "not a number");
+		return;
+	}
+	s = slot(m, name);
+	if (s) {
+		s->value = value;
+		s->has = true;
+	}
+}
+
+void metrics_missing(struct metrics *m, const char *name, const char *why)
+{
+	struct metric *s = slot(m, name);
+
+	if (s && !s->has && !s->why[0])
+		snprintf(s->why, sizeof s->why, "%s", why);
+}
+
+const struct metric *metrics_find(const struct metrics *m, const char *name)
+{
+	for (int i = 0; i < m->n; i++)
+		if (!strcmp(m->m[i].name, name))
+			return &m->m[i];
+	return NULL;
+}
+
+double metrics_get(const struct metrics *m, const char *name)
+{
+	const struct metric *s = metrics_find(m, name);
+
+	return s && s->has ? s->value : NAN;
+}
+
+const struct metric_info *metric_info(const char *name)
+{
+	for (int i = 0; metric_columns[i].name; i++)
+		if (!strcmp(metric_columns[i].name, name))
+			return &metric_columns[i];
+	return NULL;
+}

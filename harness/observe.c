@@ -1,0 +1,237 @@
+/* observe: collectors on one clock.
+ *
+ * One idea: one thread wakes at t0 + k * interval and asks each open collector in turn; ticks that
+ * passed while it was away are skipped and counted, so that a slow collector shows as late ticks
+ * rather than as a burst of samples with wrong times.
+ */
+#include "harness/observe.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "harness/registry.h"
+
+#define COLLECTORS_MAX 16
+#define SAMPLES_MAX    500000
+
+struct one {
+	const struct collector_ops *ops;
+	struct collector *c;
+};
+
+struct observe {
+	struct collector_sink sink; /* first: sinks are cast back */
+	struct one one[COLLECTORS_MAX];
+	int n;
+	uint64_t interval;
+	cpu_set_t cpus; /* where the sampler runs: the client's side */
+	bool have_cpus;
+	pthread_t thread;
+	pthread_mutex_t lock;
+	bool started, stop;
+	struct metrics *m; /* during finish */
+	struct sample *s;
+	int samples, room, late;
+};
+
+static void on_emit(struct collector_sink *sink, uint64_t t_ns, const char *metric, double value)
+{
+	struct observe *o = (struct observe *)sink;
+	struct sample *s;
+
+	if (o->samples == o->room) {
+		int room = o->room ? 2 * o->room : 1024;
+
+		s = room <= SAMPLES_MAX ? realloc(o->s, (size_t)room * sizeof *s) : NULL;
+		if (!s)
+			return;
+		o->s = s;
+		o->room = room;
+	}
+	s = &o->s[o->samples++];
+	s->t_ns = t_ns;
+	s->value = value;
+	snprintf(s->metric, sizeof s->metric, "%s", metric);
+}
+
+static void on_result(struct collector_sink *sink, const char *metric, double value)
+{
+	struct observe *o = (struct observe *)sink;
+
+	if (o->m)
+		metrics_set(o->m, metric, value);
+}
+
+static void on_missing(struct collector_sink *sink, const char *metric, const char *why)
+{
+	struct observe *o = (struct observe *)sink;
+
+	if (o->m)
+		metrics_missing(o->m, metric, why);
+}
+
+static void *sampler(void *arg)
+{
+	struct observe *o = arg;
+	uint64_t next = clock_ns();
+
+	if (o->have_cpus)
+		pthread_setaffinity_np(pthread_self(), sizeof o->cpus, &o->cpus);
+	for (;;) {
+		struct timespec ts;
+		uint64_t now;
+
+		next += o->interval;
+		ts.tv_sec = (time_t)(next / NSEC_PER_SEC);
+		ts.tv_nsec = (long)(next % NSEC_PER_SEC);
+		while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &ts, NULL) == EINTR)
+			;
+		now = clock_ns();
+		pthread_mutex_lock(&o->lock);
+		if (o->stop)
+			break;
+		if (now > next + o->interval / 2)
+			o->late++;
+		while (now > next + o->interval)
+			next += o->interval;
+		for (int i = 0; i < o->n; i++)
+			if (o->one[i].ops->sample)
+				o->one[i].ops->sample(o->one[i].c, clock_ns(), &o->sink);
+		pthread_mutex_unlock(&o->lock);
+	}
+	pthread_mutex_unlock(&o->lock);
+	return NULL;
+}
+
+static void all_missing(const struct collector_ops *ops, struct metrics *m, const char *why)
+{
+	char s[160];
+
+	snprintf(s, sizeof s, "%.150s", why);
+	for (int i = 0; ops->metrics && ops->metrics[i].name; i++)
+		metrics_missing(m, ops->metrics[i].name, s);
+}
+
+static int open_one(struct observe *o, const char *name, const struct collector_env *env,
+		    struct metrics *m, int *missing, struct errbuf *e)
+{
+	const struct collector_ops *ops = registry_collector(name, e);
+	struct errbuf why = {""};
+
+	if (!ops)
+		return -EINVAL;
+	if (o->n == COLLECTORS_MAX)
+		return errf(e, -E2BIG, "more than %d collectors", COLLECTORS_MAX);
+	if ((ops->probe && ops->probe(env, &why)) || ops->open(&o->one[o->n].c, env, &why)) {
+		all_missing(ops, m, why.s);
+		++*missing;
+		return 0;
+	}
+	o->one[o->n++].ops = ops;
+	return 0;
+}
+
+int observe_open(struct observe **out, const char *names, const struct collector_env *env,
+		 struct metrics *m, int *missing, struct errbuf *e)
+{
+	struct observe *o = calloc(1, sizeof *o);
+	int err = 0;
+
+	if (!o)
+		return errf(e, -ENOMEM, "out of memory");
+	o->sink = (struct collector_sink){on_emit, on_result, on_missing};
+	o->interval = env->interval_ns ? env->interval_ns : 100 * NSEC_PER_MSEC;
+	pthread_mutex_init(&o->lock, NULL);
+	if (env->tb) {
+		o->cpus = env->tb->client_cpus;
+		o->have_cpus = CPU_COUNT(&o->cpus) > 0;
+	}
+	for (const char *p = names; *p && !err;) {
+		size_t n = strcspn(p, ", \t");
+		char name[48];
+
+		snprintf(name, sizeof name, "%.*s", (int)n, p);
+		if (n)
+			err = open_one(o, name, env, m, missing, e);
+		p += n;
+		p += strspn(p, ", \t");
+	}
+	if (!err && pthread_create(&o->thread, NULL, sampler, o))
+		err = errf(e, -EAGAIN, "the sampler thread can't be started");
+	if (err) {
+		observe_close(o);
+		return err;
+	}
+	o->started = true;
+	*out = o;
+	return 0;
+}
+
+void observe_mark(struct observe *o, int which, uint64_t t_ns)
+{
+	pthread_mutex_lock(&o->lock);
+	for (int i = 0; i < o->n; i++)
+		if (o->one[i].ops->mark)
+			o->one[i].ops->mark(o->one[i].c, which, t_ns);
+	pthread_mutex_unlock(&o->lock);
+}
+
+static void stop_sampler(struct observe *o)
+{
+	if (!o->started)
+		return;
+	pthread_mutex_lock(&o->lock);
+	o->stop = true;
+	pthread_mutex_unlock(&o->lock);
+	pthread_join(o->thread, NULL);
+	o->started = false;
+}
+
+void observe_finish(struct observe *o, uint64_t net_bytes, struct metrics *m)
+{
+	stop_sampler(o);
+	o->m = m;
+	for (int i = 0; i < o->n; i++)
+		if (o->one[i].ops->finish)
+			o->one[i].ops->finish(o->one[i].c, net_bytes, &o->sink);
+	o->m = NULL;
+}
+
+const struct sample *observe_samples(const struct observe *o, int *n)
+{
+	*n = o->samples;
+	return o->s;
+}
+
+int observe_late(const struct observe *o)
+{
+	return o->late;
+}
+
+void observe_stop(struct observe *o)
+{
+	if (!o)
+		return;
+	stop_sampler(o);
+	while (o->n) {
+		o->n--;
+		o->one[o->n].ops->close(o->one[o->n].c);
+	}
+}
+
+void observe_close(struct observe *o)
+{
+	if (!o)
+		return;
+	observe_stop(o);
+	pthread_mutex_destroy(&o->lock);
+	free(o->s);
+	free(o);
+}

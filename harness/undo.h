@@ -1,0 +1,26 @@
+/* undo: what a run has put on the system, written down before it is there.
+ *
+ * /run/dcn-runs/run-PID.undo holds one line a thing: "pid P STARTTIME", "cgroup DIR", "dir DIR". A
+ * run that ends well empties and removes it; `dcn restore` plays those whose owner is gone. (The
+ * testbed keeps journals of its own, see harness/testbed.h.) Main thread.
+ */
+#ifndef HARNESS_UNDO_H
+#define HARNESS_UNDO_H
+
+#include <sys/types.h>
+
+#include "base/errbuf.h"
+
+#define UNDO_DIR "/run/dcn-runs"
+
+int undo_open(struct errbuf *e); /* starts this process's journal; without it the rest is silent */
+void undo_pid(pid_t pid);	 /* a process was started */
+void undo_cgroup(const char *dir);
+void undo_dir(const char *dir); /* a scratch directory (below /tmp/dcn- only) */
+void undo_close(void);		/* all is undone */
+/* Undo what dead runs left. Returns how many things, or -errno. */
+int undo_restore(struct errbuf *e);
+/* Remove a scratch directory and what is in it; refuses what is not ours. */
+int undo_remove_dir(const char *dir);
+
+#endif

@@ -1,0 +1,140 @@
+/* verdict: is this run worth a row, and what was the limit?
+ *
+ * One idea: a number is believed only after independent counts agree (DESIGN.md section 8). Each
+ * check below is one paragraph and one sentence; a run that fails any is kept, marked invalid.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "harness/bench.h"
+
+#define RATIO_TOLERANCE 5.0  /* points, DESIGN.md section 3 */
+#define STEAL_MAX	10.0 /* per cent of the server's CPUs */
+#define IRQ_MAX		0.01
+#define NEAR		0.90 /* of a ceiling counts as bound by it */
+
+static double num(const json_t *j, const char *key)
+{
+	const json_t *v = json_object_get(j, key);
+
+	return json_is_number(v) ? json_number_value(v) : NAN;
+}
+
+static void note(struct outcome *o, const char *s)
+{
+	size_t n = strlen(o->warning);
+
+	if (!strstr(o->warning, s))
+		snprintf(o->warning + n, sizeof o->warning - n, "%s%s", n ? "; " : "", s);
+}
+
+static void check_load(struct outcome *o)
+{
+	double errors = num(o->load, "errors_total"), bad = num(o->load, "verify_failures");
+	double responses = num(o->load, "responses");
+
+	if (bad > 0)
+		outcome_invalid(o, "%.0f responses had wrong bytes", bad);
+	if (!(responses > 0))
+		outcome_invalid(o, "no response in the window");
+	else if (errors > 0.001 * responses)
+		outcome_invalid(o, "%.0f errors beside %.0f responses", errors, responses);
+}
+
+/* Achieved cache ratio: by residency of sampled objects, and by bytes from the disk. */
+static void check_ratio(const struct verdict_in *in, struct outcome *o)
+{
+	const struct experiment *x = in->b->x;
+	double asked = cell_number(x, in->cell, "load.cache_ratio");
+	double body = num(o->load, "body_bytes"), window = (double)(o->t_end - o->t_start) / 1e9;
+	double flight = 100 * (double)cell_count(x, in->cell, "load.connections") *
+			(double)in->b->content.object_size / (body > 0 ? body : 1);
+	double slack = RATIO_TOLERANCE + (flight < 100 ? flight : 100);
+	double seen = metrics_get(&o->m, "cache_hit_pct"),
+	       disk = metrics_get(&o->m, "disk_read_gbps");
+
+	if (isfinite(disk) && body > 0) {
+		double hit = 100 * (1 - disk * 1e9 / 8 * window / body);
+
+		metrics_set(&o->m, "cache_hit_bytes_pct", hit > 0 ? hit : 0);
+	} else {
+		metrics_missing(&o->m, "cache_hit_bytes_pct", "disk reads were not measured");
+	}
+	if (!in->caches) {
+		metrics_missing(&o->m, "cache_hit_pct", "the stack does not use the page cache");
+		return;
+	}
+	if (isfinite(seen) && fabs(seen - asked) > slack)
+		outcome_invalid(o, "cache ratio by residency is %.1f %%, asked %.0f (slack %.1f)",
+				seen, asked, slack);
+	seen = metrics_get(&o->m, "cache_hit_bytes_pct");
+	if (isfinite(seen) && fabs(seen - asked) > slack)
+		outcome_invalid(o, "cache ratio by disk bytes is %.1f %%, asked %.0f (slack %.1f)",
+				seen, asked, slack);
+}
+
+static void check_bytes(struct outcome *o)
+{
+	double net = metrics_get(&o->m, "net_gbps"), wire = metrics_get(&o->m, "wire_tx_gbps");
+
+	/* Headers and TLS add 1 to 6 %, retransmissions more; the window's edges cut objects. */
+	if (isfinite(net) && isfinite(wire) && net > 0 &&
+	    (wire < 0.97 * net || wire > 1.5 * net + 0.1))
+		outcome_invalid(o, "both ends disagree: %.3f Gb/s of bodies, %.3f Gb/s on the wire",
+				net, wire);
+}
+
+static void check_host(const struct verdict_in *in, struct outcome *o)
+{
+	double steal = metrics_get(&o->m, "steal_pct");
+	char s[160];
+
+	if (isfinite(steal) && steal > STEAL_MAX) {
+		snprintf(s, sizeof s, "the hypervisor took %.0f %% of the server's CPUs", steal);
+		note(o, s);
+	}
+	if (in->irq_client_share > IRQ_MAX) {
+		snprintf(s, sizeof s, "%.0f %% of the disk's interrupts came to the client's CPUs",
+			 100 * in->irq_client_share);
+		note(o, s);
+	}
+	if (o->obs && observe_late(o->obs) > 0) {
+		int n;
+
+		observe_samples(o->obs, &n);
+		if (observe_late(o->obs) > n / 20 + 2)
+			note(o, "more than 5 % of the samples came late");
+	}
+}
+
+void verdict(const struct verdict_in *in, struct outcome *o)
+{
+	check_load(o);
+	check_ratio(in, o);
+	check_bytes(o);
+	check_host(in, o);
+}
+
+void verdict_bound(const struct bench *b, const struct cell *c, int server_cpus, struct outcome *o)
+{
+	double net = metrics_get(&o->m, "net_gbps"), disk = metrics_get(&o->m, "disk_read_gbps");
+	double ceil_disk = metrics_get(&o->m, "ceil_disk_gbps");
+	double ceil_client = metrics_get(&o->m, "ceil_client_gbps");
+	double cpu = metrics_get(&o->m, "cpu_pct"), rate = cell_number(b->x, c, "load.rate");
+	const char *bound = "";
+
+	if (!strcmp(cell_text(b->x, c, "load.mode"), "open") &&
+	    metrics_get(&o->m, "req_per_s") >= 0.98 * rate)
+		bound = "load";
+	else if (metrics_get(&o->m, "client_limited") > 0 || net >= NEAR * ceil_client)
+		bound = "client";
+	else if (disk >= NEAR * ceil_disk)
+		bound = "disk";
+	else if (cpu >= 95.0 * server_cpus)
+		bound = "server_cpu";
+	else if (strcmp(cell_text(b->x, c, "testbed.rate"), "0") ||
+		 strcmp(cell_text(b->x, c, "testbed.loss"), "0") ||
+		 strcmp(cell_text(b->x, c, "testbed.rtt"), "0"))
+		bound = "network";
+	snprintf(o->bound, sizeof o->bound, "%s", bound);
+}

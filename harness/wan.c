@@ -1,0 +1,73 @@
+/* wan: start dcn-wan in the wan namespace with the cell's [testbed] keys. */
+#include "harness/wan.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "harness/child.h"
+
+static const char *const keys[] = {"rtt",	"jitter", "loss",  "burst_loss", "reorder",
+				   "duplicate", "rate",	  "queue", "segment",	 NULL};
+
+static bool is_off(const char *text)
+{
+	return !*text || !strcmp(text, "0") || !strcmp(text, "none");
+}
+
+bool wan_wanted(const struct experiment *x, const struct cell *c)
+{
+	char name[48];
+
+	for (int i = 0; keys[i]; i++) {
+		snprintf(name, sizeof name, "testbed.%s", keys[i]);
+		if (strcmp(keys[i], "queue") && !is_off(cell_text(x, c, name)))
+			return true;
+	}
+	return false;
+}
+
+int wan_start(struct wan *w, const struct experiment *x, const struct cell *c,
+	      const struct testbed *tb, const char *bin_dir, const char *work_dir, uint64_t seed,
+	      struct errbuf *e)
+{
+	char prog[300], log[300], opt[16][48], num[32], name[48];
+	const char *argv[32];
+	struct child_spec s = {.tb = tb, .side = TESTBED_WAN, .keep_fd = -1};
+	int n = 0;
+
+	snprintf(prog, sizeof prog, "%s/dcn-wan", bin_dir);
+	snprintf(log, sizeof log, "%s/wan.log", work_dir);
+	argv[n++] = prog;
+	argv[n++] = "--server-if";
+	argv[n++] = tb->wan_server_if;
+	argv[n++] = "--client-if";
+	argv[n++] = tb->wan_client_if;
+	for (int i = 0; keys[i]; i++) {
+		const char *text;
+
+		snprintf(name, sizeof name, "testbed.%s", keys[i]);
+		text = cell_text(x, c, name);
+		if (is_off(text))
+			continue;
+		snprintf(opt[i], sizeof opt[i], "--%s", keys[i]);
+		for (char *p = opt[i]; *p; p++)
+			*p = *p == '_' ? '-' : *p;
+		argv[n++] = opt[i];
+		argv[n++] = text;
+	}
+	snprintf(num, sizeof num, "%llu", (unsigned long long)seed);
+	argv[n++] = "--seed";
+	argv[n++] = num;
+	argv[n] = NULL;
+	s.argv = argv;
+	s.err_path = log;
+	return child_start(&w->pid, &s, e);
+}
+
+void wan_stop(struct wan *w)
+{
+	if (w->pid > 0)
+		child_stop(w->pid, NSEC_PER_SEC);
+	w->pid = 0;
+}

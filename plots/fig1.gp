@@ -1,0 +1,2 @@
+# fig1.gp: figure 1 of the paper: plaintext.
+load SCRIPTS."/throughput_cpu.gp"
