@@ -1,0 +1,190 @@
+/* collector net on recorded trees, value by value, and in a namespace of its own. */
+#include "collectors/test_kit.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <net/if.h>
+#include <pthread.h>
+#include <sched.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+static struct testbed bed(const char *ifname)
+{
+	struct testbed tb = {.server_fd = -1};
+
+	snprintf(tb.server_if, sizeof tb.server_if, "%s", ifname);
+	return tb;
+}
+
+static void test_window(void **state)
+{
+	struct testbed tb = bed("veth0");
+	struct collector_env env = {.tb = &tb};
+	struct kit k;
+
+	(void)state;
+	kit_begin(&k, "net");
+	kit_run(&k, &collector_net, &env);
+	kit_near(&k, "net_tx_gbps", 10);
+	kit_near(&k, "net_rx_gbps", 0.01);
+	kit_near(&k, "net_tx_packets_per_s", 40000);
+	kit_near(&k, "net_rx_packets_per_s", 1000);
+	kit_near(&k, "net_drops", 11);
+	kit_near(&k, "retrans_pct", 0.25);
+	kit_end(&k);
+}
+
+/* A 32-bit byte counter that wraps, and a stack that does not use the kernel's TCP. */
+static void test_wrap_and_own_tcp(void **state)
+{
+	struct testbed tb = bed("veth0");
+	struct collector_env env = {.tb = &tb};
+	struct kit k;
+
+	(void)state;
+	kit_begin(&k, "net-own-tcp");
+	kit_run(&k, &collector_net, &env);
+	kit_near(&k, "net_tx_gbps", 6e6 * 8 / 2e9);
+	assert_non_null(strstr(kit_why(&k, "retrans_pct"), "sent nothing"));
+	kit_end(&k);
+}
+
+static void test_interface_goes_away(void **state)
+{
+	struct testbed tb = bed("veth0");
+	struct collector_env env = {.tb = &tb};
+	struct kit k;
+
+	(void)state;
+	kit_begin(&k, "net-gone");
+	kit_run(&k, &collector_net, &env);
+	assert_non_null(strstr(kit_why(&k, "net_tx_gbps"), "not there"));
+	assert_non_null(strstr(kit_why(&k, "retrans_pct"), "snmp"));
+	kit_end(&k);
+}
+
+static void test_no_interface(void **state)
+{
+	struct testbed tb = bed("veth");
+	struct collector_env env = {.tb = &tb};
+	struct collector *c = NULL;
+	struct errbuf e = {""};
+	struct kit k;
+
+	(void)state;
+	kit_begin(&k, "net");
+	env.proc_root = k.proc;
+	assert_int_equal(collector_net.open(&c, &env, &e), -ENODEV);
+	assert_non_null(strstr(e.s, "no interface veth"));
+	kit_end(&k);
+}
+
+/* --- a namespace with nothing but a loopback device --- */
+
+static void send_datagrams(int n)
+{
+	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(9)};
+	int fd = socket(AF_INET, SOCK_DGRAM, 0);
+	char payload[1000] = "";
+
+	to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	while (n--)
+		sendto(fd, payload, sizeof payload, 0, (struct sockaddr *)&to, sizeof to);
+	close(fd);
+}
+
+struct inside {
+	int ns_fd, err;
+	int go[2]; /* a pipe: datagrams are wanted */
+	int done[2];
+};
+
+static void *live_inside(void *arg)
+{
+	struct inside *in = arg;
+	struct ifreq ifr = {.ifr_name = "lo"};
+	char byte = 0;
+	int fd;
+
+	in->err = unshare(CLONE_NEWNET);
+	if (!in->err) {
+		in->ns_fd = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+		fd = socket(AF_INET, SOCK_DGRAM, 0);
+		ioctl(fd, SIOCGIFFLAGS, &ifr);
+		ifr.ifr_flags |= IFF_UP;
+		in->err = ioctl(fd, SIOCSIFFLAGS, &ifr);
+		close(fd);
+	}
+	if (write(in->done[1], &byte, 1) == 1 && read(in->go[0], &byte, 1) == 1) {
+		send_datagrams(100);
+		if (write(in->done[1], &byte, 1) != 1)
+			in->err = -1;
+	}
+	return NULL;
+}
+
+static void measure(struct inside *in, struct kit *k)
+{
+	struct testbed tb = bed("lo");
+	struct collector_env env = {.tb = &tb, .proc_root = "/proc", .sys_root = "/sys"};
+	struct collector *c;
+	struct errbuf e = {""};
+	char byte = 0;
+
+	tb.server_fd = in->ns_fd;
+	env.options = "";
+	assert_int_equal(collector_net.open(&c, &env, &e), 0);
+	collector_net.mark(c, 0, 0);
+	assert_int_equal(write(in->go[1], &byte, 1), 1);
+	assert_int_equal(read(in->done[0], &byte, 1), 1);
+	collector_net.mark(c, 1, 0);
+	collector_net.finish(c, 0, &k->sink);
+	collector_net.close(c);
+}
+
+/* Just these 100 datagrams (and as many ICMP errors) are counted, so it is that namespace's
+ * loopback and not ours. */
+static void test_live_in_a_namespace(void **state)
+{
+	struct inside in = {.ns_fd = -1};
+	pthread_t thread;
+	char byte;
+	struct kit k;
+	double per_packet;
+
+	(void)state;
+	assert_int_equal(pipe(in.go), 0);
+	assert_int_equal(pipe(in.done), 0);
+	assert_int_equal(pthread_create(&thread, NULL, live_inside, &in), 0);
+	assert_int_equal(read(in.done[0], &byte, 1), 1);
+	kit_begin(&k, "");
+	if (in.err) {
+		print_message("skipped: no right to make a network namespace; run as root\n");
+		close(in.go[1]);
+	} else {
+		measure(&in, &k);
+	}
+	pthread_join(thread, NULL);
+	if (in.ns_fd >= 0)
+		close(in.ns_fd);
+	kit_end(&k);
+	if (in.err)
+		skip();
+	per_packet = kit_get(&k, "net_tx_gbps") * 1e9 / 8 / kit_get(&k, "net_tx_packets_per_s");
+	assert_true(per_packet > 700 && per_packet < 1100);
+	assert_non_null(kit_why(&k, "retrans_pct"));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_window),
+		cmocka_unit_test(test_wrap_and_own_tcp),
+		cmocka_unit_test(test_interface_goes_away),
+		cmocka_unit_test(test_no_interface),
+		cmocka_unit_test(test_live_in_a_namespace),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
