@@ -33,24 +33,32 @@ struct testbed_cfg {
 struct testbed {
 	struct testbed_cfg cfg;
 	char server_ns[32], client_ns[32], wan_ns[32]; /* names for ip-netns(8) */
-	int server_fd, client_fd, wan_fd;	       /* /run/netns descriptors; wan_fd -1 if none */
-	char server_if[16], client_if[16];	       /* interface names inside */
+	int server_fd, client_fd, wan_fd;  /* /run/netns descriptors; wan_fd -1 if none */
+	char server_if[16], client_if[16]; /* interface names inside */
 	char wan_server_if[16], wan_client_if[16];
 	char server_ip[46], atlas_ip[46], atlas_gw[46], client_ip[46];
 	int prefix;
 	cpu_set_t server_cpus, client_cpus;
-	bool steering;		/* in force */
-	char cpu_why[256];	/* why CPU columns would be empty; empty string if they are valid */
-	char warning[512];	/* things results must say (one CPU only, no steering ...) */
-	char disk[64];		/* whole-disk device name of the content, e.g. "vda" */
+	bool steering;	   /* in force */
+	char cpu_why[256]; /* why CPU columns would be empty; empty string if they are valid */
+	char warning[512]; /* things results must say (one CPU only, no steering ...) */
+	char disk[64];	   /* whole-disk device name of the content, e.g. "vda" */
 };
 
 /* Make it. 0, or -errno with a sentence and nothing left behind. */
 int testbed_up(struct testbed *tb, const struct testbed_cfg *cfg, struct errbuf *e);
-/* Take it down: kills nothing, removes namespaces and pairs, restores what was changed. Idempotent. */
+/* Take it down: kills nothing, removes namespaces and pairs, restores what was changed. Idempotent.
+ */
 void testbed_down(struct testbed *tb);
 /* Undo what any dead run left (journals in /run/dcn whose owner is gone). Returns how many. */
 int testbed_restore(struct errbuf *e);
+
+/* Changes outside the testbed that are to be undone with it, also by testbed_restore: call before
+ * making them. A cgroup directory (its processes are ended by restore, then it is removed); a
+ * setting file such as a sysctl (its present value is written back). 0, or -errno with a sentence.
+ */
+int testbed_note_cgroup(const struct testbed *tb, const char *dir, struct errbuf *e);
+int testbed_note_setting(const struct testbed *tb, const char *path, struct errbuf *e);
 
 enum testbed_side { TESTBED_SERVER, TESTBED_CLIENT, TESTBED_WAN };
 
