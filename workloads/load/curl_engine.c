@@ -30,7 +30,7 @@
 #define BUF_TOTAL	   (256u << 20) /* receive buffers of all handles together, about */
 #define BUF_MIN		   (16u << 10)
 #define BUF_MAX		   (256u << 10)
-#define CONNECTS_PER_SHARD 4096
+#define CONNECTS_PER_SHARD 512 /* its connection cache is a hash of 97 chains */
 #define SHARDS_MAX	   64
 
 struct ceng;

@@ -41,7 +41,7 @@ static const char help_text[] =
 	"                        response (default sampled); lengths are always checked\n"
 	"  --engine curl|sink|mixed    curl: libcurl; sink: raw connections that count bodies\n"
 	"                        without looking at them; mixed: every 16th connection is libcurl\n"
-	"                        and verifies each byte, the others are sinks (default curl)\n"
+	"                        and verifies each byte, the others are sinks (default mixed)\n"
 	"  --seed N              of everything random (default 1)\n"
 	"  --cacert FILE         trust these certificates (PEM) instead of the system's\n"
 	"  --insecure            do not verify the server's certificate\n"
@@ -374,7 +374,7 @@ int load_opts_parse(int argc, char **argv, struct load_opts *o, struct errbuf *e
 		.interval_ns = 100000000ull,
 		.timeout_ns = 30000000000ull,
 		.verify = VERIFY_SAMPLED,
-		.engine = ENGINE_CURL,
+		.engine = ENGINE_MIXED,
 		.seed = 1,
 		.events_fd = -1,
 	};
