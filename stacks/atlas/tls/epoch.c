@@ -70,14 +70,22 @@ int tls_write_key_set(struct tls_conn *c, const uint8_t *secret, struct tls_epoc
 	return 0;
 }
 
+/* The nonce of record `seq`, which from now on belongs to its plaintext. */
+static void take_nonce(struct tls_epoch *e, uint64_t seq, size_t len, uint8_t nonce[AEAD_IV])
+{
+	must(seq < e->next && len <= TLS_RECORD_MAX);
+	if (seq >= e->sealed)
+		e->sealed = seq + 1;
+	record_nonce(nonce, e->iv, seq);
+}
+
 void tls_seal(struct tls_epoch *e, uint64_t seq, uint8_t *p, size_t len, uint8_t hdr[TLS_HDR],
 	      uint8_t trail[TLS_TRAIL])
 {
 	uint8_t nonce[AEAD_IV];
 
-	must(seq < e->next && len <= TLS_RECORD_MAX);
+	take_nonce(e, seq, len, nonce);
 	record_header(hdr, len + TLS_TRAIL);
-	record_nonce(nonce, e->iv, seq);
 	e->aead->seal(e->ctx, nonce, hdr, p, len, REC_DATA, trail, trail + 1);
 }
 
@@ -87,9 +95,8 @@ static void seal_copy(struct tls_epoch *e, uint64_t seq, uint8_t type, const uin
 {
 	uint8_t nonce[AEAD_IV];
 
-	must(seq < e->next && len <= TLS_RECORD_MAX);
+	take_nonce(e, seq, len, nonce);
 	record_header(hdr, len + TLS_TRAIL);
-	record_nonce(nonce, e->iv, seq);
 	e->aead->seal_copy(e->ctx, nonce, hdr, src, dst, len, type, trail, trail + 1);
 }
 
@@ -176,7 +183,7 @@ struct tls_epoch *tls_reserve(struct tls_conn *c, uint64_t n, uint64_t *first)
 
 void tls_unreserve(struct tls_conn *c, uint64_t n)
 {
-	must(n <= c->tail);
+	must(n <= c->tail && c->wr->next - n >= c->wr->sealed);
 	c->tail -= n;
 	c->wr->next -= n;
 }

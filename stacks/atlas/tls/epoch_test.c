@@ -241,7 +241,15 @@ static void close_ends_writing(void **state)
 }
 
 /* Numbers that could lead to one nonce for two plaintexts: the program stops. */
-enum misuse { SEAL_UNRESERVED, UNRESERVE_BEHIND, UNRESERVE_MANY, SEAL_LONG, PUT_TWICE, N_MISUSE };
+enum misuse {
+	SEAL_UNRESERVED,
+	UNRESERVE_SEALED,
+	UNRESERVE_BEHIND,
+	UNRESERVE_MANY,
+	SEAL_LONG,
+	PUT_TWICE,
+	N_MISUSE
+};
 
 static void misuse(struct fixture *f, enum misuse m)
 {
@@ -254,6 +262,11 @@ static void misuse(struct fixture *f, enum misuse m)
 	case SEAL_UNRESERVED:
 		tls_unreserve(f->s.c, 1);
 		tls_seal(e, first + 1, p, 1, hdr, trail);
+		break;
+	case UNRESERVE_SEALED:
+		tls_seal(e, first, p, 1, hdr, trail);
+		tls_unreserve(f->s.c, 1); /* the second: well */
+		tls_unreserve(f->s.c, 1);
 		break;
 	case UNRESERVE_BEHIND:
 		tls_write(f->s.c, p, 1);

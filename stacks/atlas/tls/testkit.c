@@ -180,7 +180,7 @@ int kit_to_server(struct kit_server *s, struct kit_client *k, size_t chunk)
 	for (size_t at = 0; at < k->wire.n && !err;) {
 		size_t n = chunk && chunk < k->wire.n - at ? chunk : k->wire.n - at;
 		/* An allocation of its own, so that a sanitizer sees every read beyond it. */
-		uint8_t *copy = malloc(n);
+		uint8_t *copy = calloc(1, n);
 
 		must(copy);
 		memcpy(copy, k->wire.p + at, n);

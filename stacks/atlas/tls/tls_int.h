@@ -76,7 +76,8 @@ struct tls_ctx {
 /* Write key. Referenced by the connection and by every reserved range. */
 struct tls_epoch {
 	const struct aead_ops *aead;
-	uint64_t next; /* record number */
+	uint64_t next;	 /* record number */
+	uint64_t sealed; /* numbers below were perhaps sealed: never to be given out again */
 	uint32_t refs;
 	uint8_t iv[AEAD_IV];
 	alignas(64) uint8_t ctx[];
