@@ -61,6 +61,50 @@ static void stack_names(char *buf, size_t len, const struct csv *s)
 	}
 }
 
+/* Break `s` into lines at blanks. */
+static void wrap(struct caption *c, const char *s)
+{
+	while (*s && c->lines < CAPTION_LINES) {
+		size_t n = strlen(s);
+
+		if (n > CAPTION_WIDTH)
+			for (n = CAPTION_WIDTH; n > 1 && s[n] != ' ';)
+				n--;
+		snprintf(c->line[c->lines++], sizeof c->line[0], "%.*s", (int)n, s);
+		s += n;
+		s += *s == ' ';
+	}
+}
+
+static void describe(struct caption *c, const struct experiment *x, const json_t *machine,
+		     const json_t *testbed, const char *stacks, const char *cpu,
+		     const char *started)
+{
+	const char *kernel = text(machine, "kernel"), *rtt = experiment_text(x, "testbed.rtt");
+	char s[900];
+
+	snprintf(s, sizeof s,
+		 "Points are means of n = %d runs in randomised blocks, bars 95 %% confidence "
+		 "intervals "
+		 "(Student t); hollow: the client was the limit. BC: buffer cache ratio. Measured "
+		 "%.10s: %s; %s (%s), %d of %d cores "
+		 "for "
+		 "the server, %.24s, disk %s, virtual network (veth)%s%s, congestion control %s, "
+		 "objects "
+		 "of %s, %s. The paper: production and specialised FreeBSD stacks on 8 cores (Xeon "
+		 "E5-2667 v3), 4 NVMe drives, 2 dual-port 40 GbE, objects of about 300 KB, clients "
+		 "10 "
+		 "to 40 ms away.",
+		 c->repetitions, started, stacks, *cpu ? cpu : "unknown CPU",
+		 text(machine, "machine"), c->server_cpus,
+		 (int)json_integer_value(json_object_get(machine, "cpus")), kernel,
+		 text(testbed, "disk"), strcmp(rtt, "0") ? ", RTT " : " without delay",
+		 strcmp(rtt, "0") ? rtt : "", text(testbed, "congestion"),
+		 experiment_text(x, "content.object_size"),
+		 strcmp(experiment_text(x, "load.mode"), "open") ? "closed loop" : "open loop");
+	wrap(c, s);
+}
+
 void caption_make(struct caption *c, const char *dir, const struct experiment *x,
 		  const struct csv *summary)
 {
@@ -89,23 +133,8 @@ void caption_make(struct caption *c, const char *dir, const struct experiment *x
 	c->server_cpus = c->server_cpus ? c->server_cpus : 1;
 	stack_names(stacks, sizeof stacks, summary);
 	snprintf(cpu, sizeof cpu, "%s", text(machine, "cpu"));
-	snprintf(c->line[0], sizeof c->line[0],
-		 "n = %d repetitions in randomised blocks, bars: 95 %% confidence; hollow: "
-		 "client-limited, "
-		 "a lower bound; thin grey lines: ceilings measured in the same blocks.",
-		 c->repetitions);
-	snprintf(c->line[1], sizeof c->line[1],
-		 "%s; %s, %d server core%s of %d (%s), Linux %.20s, disk %s, veth, RTT %s, objects "
-		 "%s, "
-		 "%.10s.",
-		 stacks, *cpu ? cpu : "unknown CPU", c->server_cpus, c->server_cpus > 1 ? "s" : "",
-		 (int)json_integer_value(json_object_get(machine, "cpus")),
-		 text(machine, "machine"),
-		 strncmp(text(machine, "kernel"), "Linux ", 6) ? "" : text(machine, "kernel") + 6,
-		 text(testbed, "disk"), experiment_text(x, "testbed.rtt"),
-		 experiment_text(x, "content.object_size"), text(meta, "started"));
-	snprintf(c->line[2], sizeof c->line[2],
-		 "The paper: FreeBSD stacks, 8 cores (Xeon E5-2667 v3), 4 NVMe drives, 2 x 40 GbE, "
-		 "clients 10 to 40 ms away.");
+	snprintf(c->cpu_why, sizeof c->cpu_why, "not measured: %.180s",
+		 *text(testbed, "cpu_why") ? text(testbed, "cpu_why") : "no collector");
+	describe(c, x, machine, testbed, stacks, cpu, text(meta, "started"));
 	json_decref(meta);
 }

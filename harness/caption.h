@@ -7,8 +7,14 @@
 #include "harness/csv.h"
 #include "harness/experiment.h"
 
+#define CAPTION_LINES 5
+#define CAPTION_WIDTH 176 /* characters that fit below a figure */
+
 struct caption {
-	char title[200], xlabel[64], line[3][240];
+	char title[200], xlabel[64];
+	char line[CAPTION_LINES][CAPTION_WIDTH + 2];
+	int lines;
+	char cpu_why[200]; /* if there is no CPU figure */
 	int repetitions, server_cpus;
 };
 

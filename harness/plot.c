@@ -250,6 +250,14 @@ static double mean_at(const struct figure *f, const char *name, double x)
 	return n ? s / n : NAN;
 }
 
+/* A ceiling at the right end of the axis, where its name is written; 0 if unknown. */
+static double last_ceiling(const struct figure *f, const char *name)
+{
+	double v = mean_at(f, name, f->xv[f->xs - 1]);
+
+	return isfinite(v) ? v : 0;
+}
+
 static int write_ceilings(const struct figure *f, struct errbuf *e)
 {
 	static const char *const c[] = {"ceil_disk_gbps", "ceil_client_gbps", "ceil_crypto_gbps"};
@@ -344,14 +352,22 @@ static int write_script(const struct figure *f, const char *scripts, struct errb
 	      o);
 	put_string(o, "SCRIPTS", scripts);
 	put_string(o, "TITLE", cap.title);
-	put_string(o, "CAPTION1", cap.line[0]);
-	put_string(o, "CAPTION2", cap.line[1]);
-	put_string(o, "CAPTION3", cap.line[2]);
+	fprintf(o, "CAPTIONS = %d\narray CAPTION[%d]\n", cap.lines, cap.lines ? cap.lines : 1);
+	for (int i = 0; i < cap.lines; i++) {
+		char name[32];
+
+		snprintf(name, sizeof name, "CAPTION[%d]", i + 1);
+		put_string(o, name, cap.line[i]);
+	}
+	put_string(o, "CPU_WHY", cap.cpu_why);
 	put_string(o, "XNAME", xname);
 	put_string(o, "XLABEL", cap.xlabel);
 	fprintf(o, "CORES = %d\nREPETITIONS = %d\n", cap.server_cpus, cap.repetitions);
 	fprintf(o, "MAX_NET = %.9g\nMAX_CPU = %.9g\n", highest(f, "net_gbps"),
 		highest(f, "cpu_pct"));
+	fprintf(o, "CEIL_DISK = %.9g\nCEIL_CLIENT = %.9g\nCEIL_CRYPTO = %.9g\n",
+		last_ceiling(f, "ceil_disk_gbps"), last_ceiling(f, "ceil_client_gbps"),
+		last_ceiling(f, "ceil_crypto_gbps"));
 	put_arrays(o, f);
 	fputs("load SCRIPTS.\"/common.gp\"\n", o);
 	snprintf(path, sizeof path, "%s/%s.gp", scripts, fig);

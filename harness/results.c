@@ -341,6 +341,8 @@ int results_add(struct results *r, const struct cell *c, int block, const struct
 		put_raw(r, c, block, o);
 		note_missing(r, o);
 	}
+	if (o->testbed)
+		json_object_set(r->meta, "testbed", o->testbed);
 	if (o->warning[0])
 		results_warn(r, "%s", o->warning);
 	if (fflush(r->runs) || fflush(r->samples) || fdatasync(fileno(r->runs)) ||

@@ -75,7 +75,7 @@ static void check_ratio(const struct verdict_in *in, struct outcome *o)
 
 static void check_bytes(struct outcome *o)
 {
-	double net = metrics_get(&o->m, "net_gbps"), wire = metrics_get(&o->m, "wire_tx_gbps");
+	double net = metrics_get(&o->m, "net_gbps"), wire = metrics_get(&o->m, "net_tx_gbps");
 
 	/* Headers and TLS add 1 to 6 %, retransmissions more; the window's edges cut objects. */
 	if (isfinite(net) && isfinite(wire) && net > 0 &&

@@ -1,46 +1,59 @@
 # throughput_cpu.gp: the paper's two panels: (a) network throughput, (b) CPU utilisation.
 
 CEIL = "plot/ceilings.csv"
-stats CEIL using "disk" name "CD" nooutput
-stats CEIL using "client" name "CC" nooutput
-stats CEIL using "crypto" name "CX" nooutput
-top = 1.12 * MAX_NET
-if (exists("CD_max") && CD_max == CD_max && CD_max < 3 * MAX_NET) { top = max(top, 1.08 * CD_max) }
-if (exists("CC_max") && CC_max == CC_max && CC_max < 3 * MAX_NET) { top = max(top, 1.08 * CC_max) }
+# A ceiling far above everything measured would flatten the data: it is named in the key instead.
+shown(v) = v > 0 && v < 2.2 * MAX_NET
+TOP = 1.1 * MAX_NET
+if (shown(CEIL_DISK)) { TOP = max(TOP, 1.06 * CEIL_DISK) }
+if (shown(CEIL_CLIENT)) { TOP = max(TOP, 1.06 * CEIL_CLIENT) }
+if (shown(CEIL_CRYPTO)) { TOP = max(TOP, 1.06 * CEIL_CRYPTO) }
+if (TOP <= 0) { TOP = 1 }
+XL(x) = CATEGORIES ? category(x) - 0.42 : x
+XW = CATEGORIES ? 0.84 : 0
+XE = CATEGORIES ? XS + 0.44 : XV[XS] + 0.02 * (XV[XS] - XV[1])
+ceiling(name, v) = shown(v) ? sprintf("%s %.3g", name, v) : ""
+off(name, v) = v > 0 && !shown(v) ? sprintf("%s ceiling %.3g (off scale)", name, v) : ""
 
 set multiplot
-set label 1 TITLE at screen 0.5, 0.965 center font ",14"
-set label 2 CAPTION1 at screen 0.03, 0.105 font ",9" textcolor rgb "#444444"
-set label 3 CAPTION2 at screen 0.03, 0.07 font ",9" textcolor rgb "#444444"
-set label 4 CAPTION3 at screen 0.03, 0.035 font ",9" textcolor rgb "#444444"
-set tmargin at screen 0.88
-set bmargin at screen 0.36
 
-set lmargin at screen 0.07
-set rmargin at screen 0.44
-set label 5 "(a) network throughput" at graph 0, 1.05 font ",12"
-set ylabel "network throughput (Gb/s)" offset 1, 0
-set yrange [0:top > 0 ? top : 1]
-set key at screen 0.5, 0.235 center horizontal maxcols 4 samplen 3.2 width 1 noenhanced
-X0(x) = CATEGORIES ? category(x) - 0.42 : x
+set lmargin at screen 0.062
+set rmargin at screen 0.365
+set label 1 "(a) network throughput" at graph 0, 1.07 left font MEDIUM
+set ylabel "network throughput (Gb/s)" offset 1.2, 0
+set yrange [0:TOP]
+if (shown(CEIL_DISK)) { set label 2 ceiling("disk", CEIL_DISK) at first XE, first CEIL_DISK left font SMALL textcolor rgb "#666666" }
+if (shown(CEIL_CLIENT)) { set label 3 ceiling("client", CEIL_CLIENT) at first XE, first CEIL_CLIENT left font SMALL textcolor rgb "#666666" }
+if (shown(CEIL_CRYPTO)) { set label 4 ceiling("crypto", CEIL_CRYPTO) at first XE, first CEIL_CRYPTO left font SMALL textcolor rgb "#666666" }
 plot \
-  CEIL using (X0(column("x"))):(column("disk")):(CATEGORIES ? 0.84 : 0):(0) with vectors nohead linestyle 90 notitle, \
-  CEIL using (X0(column("x"))):(column("client")):(CATEGORIES ? 0.84 : 0):(0) with vectors nohead linestyle 90 notitle, \
-  CEIL using (X0(column("x"))):(column("disk")) with lines linestyle 90 notitle, \
-  for [i = 1:N] FILE[i] using (place(column("x"), i)):(column("net_gbps")) with lines linecolor rgb color(i) dashtype dash(i) linewidth 1.6 notitle, \
-  for [i = 1:N] FILE[i] using (place(column("x"), i)):(column("net_gbps")):(column("net_gbps_ci95")) with yerrorbars linecolor rgb color(i) linewidth 1.1 pointtype -1 notitle, \
-  for [i = 1:N] FILE[i] using (place(column("x"), i)):(column("net_gbps")) with points pointtype filled(i) pointsize 0.9 linecolor rgb color(i) notitle, \
-  for [i = 1:N] keyentry with linespoints linecolor rgb color(i) dashtype dash(i) linewidth 1.6 pointtype filled(i) pointsize 0.9 title LABEL[i]
+  for [c in "disk client crypto"] CEIL using (XL(column("x"))):(CATEGORIES && shown(column(c)) ? column(c) : NaN):(XW):(0) with vectors nohead linestyle 90 notitle, \
+  for [c in "disk client crypto"] CEIL using (column("x")):(!CATEGORIES && shown(column(c)) ? column(c) : NaN) with lines linestyle 90 notitle, \
+  for [i = 1:N] FILE[i] using (place(column("x"), i)):(column("net_gbps")) with lines linecolor rgb color(i) dashtype dash(i) linewidth 1.3 notitle, \
+  for [i = 1:N] FILE[i] using (place(column("x"), i)):(column("net_gbps")):(column("net_gbps_ci95")) with yerrorbars linecolor rgb color(i) linewidth 1.0 pointtype -1 notitle, \
+  for [i = 1:N] FILE[i] using (place(column("x"), i)):(column("hollow") == 0 ? column("net_gbps") : NaN) with points pointtype filled(i) pointsize PS linecolor rgb color(i) notitle, \
+  for [i = 1:N] FILE[i] using (place(column("x"), i)):(column("hollow") == 1 ? column("net_gbps") : NaN) with points pointtype filled(i) pointsize PS linecolor rgb "white" notitle, \
+  for [i = 1:N] FILE[i] using (place(column("x"), i)):(column("hollow") == 1 ? column("net_gbps") : NaN) with points pointtype hollow(i) pointsize PS linewidth 1.1 linecolor rgb color(i) notitle, \
+  for [i = 1:N] keyentry with linespoints linecolor rgb color(i) dashtype dash(i) linewidth 1.3 pointtype filled(i) pointsize PS title LABEL[i], \
+  keyentry with points pointtype 6 pointsize PS linewidth 1.1 linecolor rgb "#555555" title "hollow: lower bound", \
+  keyentry with lines linestyle 90 title "ceilings", \
+  keyentry with lines linecolor rgb "white" title off("disk", CEIL_DISK), \
+  keyentry with lines linecolor rgb "white" title off("client", CEIL_CLIENT), \
+  keyentry with lines linecolor rgb "white" title off("crypto", CEIL_CRYPTO)
 
-unset label 1
-unset label 2
-unset label 3
-unset label 4
+do for [k = 1:4] { unset label k }
+do for [k = 101:101 + CAPTIONS] { unset label k }
 unset key
-set lmargin at screen 0.57
-set rmargin at screen 0.94
-set label 5 "(b) CPU utilisation of the server" at graph 0, 1.05 font ",12"
-set ylabel "CPU utilisation (%)"
-set yrange [0:max(100.0 * CORES, MAX_CPU) * 1.08]
-plot for [i = 1:N] FILE[i] using (place(column("x"), i)):(column("cpu_pct")) with lines linecolor rgb color(i) dashtype dash(i) linewidth 1.6 notitle
+set lmargin at screen 0.462
+set rmargin at screen 0.755
+set label 1 "(b) server CPU, 100 % = one core" at graph 0, 1.07 left font MEDIUM
+set ylabel "CPU utilisation (%)" offset 1.2, 0
+set yrange [0:max(100.0 * CORES, MAX_CPU) * 1.05]
+if (MAX_CPU <= 0) { set label 2 CPU_WHY at graph 0.5, 0.5 center font SMALL textcolor rgb "#666666" }
+plot \
+  100.0 * CORES with lines linestyle 90 notitle, \
+  for [i = 1:N] FILE[i] using (place(column("x"), i)):(column("cpu_pct")) with lines linecolor rgb color(i) dashtype dash(i) linewidth 1.3 notitle, \
+  for [i = 1:N] FILE[i] using (place(column("x"), i)):(column("cpu_pct")):(column("cpu_pct_ci95")) with yerrorbars linecolor rgb color(i) linewidth 1.0 pointtype -1 notitle, \
+  for [i = 1:N] FILE[i] using (place(column("x"), i)):(column("hollow") == 0 ? column("cpu_pct") : NaN) with points pointtype filled(i) pointsize PS linecolor rgb color(i) notitle, \
+  for [i = 1:N] FILE[i] using (place(column("x"), i)):(column("hollow") == 1 ? column("cpu_pct") : NaN) with points pointtype filled(i) pointsize PS linecolor rgb "white" notitle, \
+  for [i = 1:N] FILE[i] using (place(column("x"), i)):(column("hollow") == 1 ? column("cpu_pct") : NaN) with points pointtype hollow(i) pointsize PS linewidth 1.1 linecolor rgb color(i) notitle
 unset multiplot
+set output
