@@ -30,7 +30,9 @@ static void delivered(struct tcp_conn *c, const struct tcp_chunk *k, uint64_t en
 	if (k->flags & CK_SACKED)
 		return;
 	a->delivered += (uint32_t)(end - k->start);
-	if (!(k->flags & CK_EVER)) {
+	if (k->flags & CK_EVER) {
+		a->resent = true;
+	} else {
 		a->rtt_ns = c->s->now - k->sent_ns;
 		if (end < a->prior_fack)
 			c->flags |= CF_REORDER;
@@ -61,12 +63,13 @@ static void clean(struct tcp_conn *c, const struct tcp_seg *g, uint64_t ack, str
 }
 
 /* RTT from the clock when possible, else from the echoed timestamp, which also survives
- * retransmission (RFC 7323 4). */
+ * retransmission (RFC 7323 4). When the ACK covers something sent twice (Karn), what it covers
+ * beside that may have waited at the receiver for it. */
 static void sample_rtt(struct tcp_conn *c, const struct tcp_seg *g, const struct tcp_acked *a)
 {
 	uint32_t ms;
 
-	if (a->rtt_ns) {
+	if (a->rtt_ns && !a->resent) {
 		tcp_rtt_sample(c, a->rtt_ns);
 		return;
 	}

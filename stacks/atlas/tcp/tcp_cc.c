@@ -121,7 +121,7 @@ void tcp_cc_acked(struct tcp_conn *c, const struct tcp_acked *a)
 {
 	uint32_t n = a->cum;
 
-	if (a->rtt_ns && !(c->flags & CF_HYSTART_OFF) && c->cwnd < c->ssthresh)
+	if (a->rtt_ns && !a->resent && !(c->flags & CF_HYSTART_OFF) && c->cwnd < c->ssthresh)
 		hystart_sample(c, (uint32_t)(a->rtt_ns / NSEC_PER_USEC));
 	if (c->snd_una > c->round_end || c->round_end == 0)
 		new_round(c);

@@ -192,6 +192,15 @@ struct tcp_chunk *tcp_chunk_split(struct tcp_conn *c, struct tcp_chunk *k, uint6
 	return n;
 }
 
+struct tcp_chunk *tcp_chunk_carve(struct tcp_conn *c, struct tcp_chunk *k, uint64_t a, uint64_t b)
+{
+	if (k->start < a)
+		k = tcp_chunk_split(c, k, a);
+	if (k && chunk_end(k) > b && !tcp_chunk_split(c, k, b))
+		return NULL;
+	return k;
+}
+
 void tcp_chunk_trim(struct tcp_conn *c, struct tcp_chunk *k, uint64_t to)
 {
 	uint32_t n = (uint32_t)(to - k->start);

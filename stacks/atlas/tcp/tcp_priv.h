@@ -397,6 +397,8 @@ void tcp_chunk_unappend(struct tcp_conn *c, struct tcp_chunk *k); /* the newest 
 void tcp_chunk_flag(struct tcp_conn *c, struct tcp_chunk *k, uint32_t set, uint32_t clear);
 /* Cut k at `at` (inside it): k keeps the front. NULL: no chunk left, nothing changed. */
 struct tcp_chunk *tcp_chunk_split(struct tcp_conn *c, struct tcp_chunk *k, uint64_t at);
+/* Make [a, b) of k a chunk of its own if it is not. NULL: no chunk for the cut. */
+struct tcp_chunk *tcp_chunk_carve(struct tcp_conn *c, struct tcp_chunk *k, uint64_t a, uint64_t b);
 void tcp_chunk_trim(struct tcp_conn *c, struct tcp_chunk *k, uint64_t to); /* drop its front */
 void tcp_chunk_pop(struct tcp_conn *c);					   /* drop the first */
 void tcp_chunk_merge_next(struct tcp_conn *c, struct tcp_chunk *k);	   /* both SACKED */
@@ -474,7 +476,7 @@ struct tcp_acked {
 	uint32_t cum;	     /* of them by the cumulative ACK */
 	uint64_t rtt_ns;     /* 0: none usable */
 	uint64_t prior_fack; /* fack before this ACK */
-	bool una_moved, new_loss, dsack, sacked_any, dup;
+	bool una_moved, new_loss, dsack, sacked_any, dup, resent;
 	uint32_t dsack_len;
 	int64_t dsack_end;
 };

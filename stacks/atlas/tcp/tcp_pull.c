@@ -195,14 +195,20 @@ bool tcp_next(struct tcp_conn *c, struct tcp_want *w)
 
 void tcp_unwant(struct tcp_conn *c, const struct tcp_want *w)
 {
+	uint64_t end = w->off + w->len;
+	struct tcp_chunk *k, *part;
+
 	if (c->state == TS_CLOSED || !w->rexmit)
 		return;
-	for (struct tcp_chunk *k = chunk_at(c, c->head); k && k->start < w->off + w->len;
-	     k = chunk_at(c, k->next)) {
-		if (k->start < w->off || !(k->flags & CK_ASKED))
+	for (k = chunk_at(c, c->head); k && k->start < end; k = chunk_at(c, k->next)) {
+		if (chunk_end(k) <= w->off || !(k->flags & CK_ASKED))
 			continue;
+		/* without a chunk for the cut all of it is offered again; a push of it still counts
+		 */
+		part = tcp_chunk_carve(c, k, max64(k->start, w->off), min64(chunk_end(k), end));
+		k = part ? part : k;
 		if (!(k->flags & CK_LOST))
-			c->flags |= CF_TLP_WANT;
+			c->flags = (c->flags & ~CF_TLP_ASKED) | CF_TLP_WANT;
 		tcp_chunk_flag(c, k, 0, CK_ASKED);
 	}
 	tcp_retry_later(c);
@@ -235,4 +241,9 @@ void tcp_abort(struct tcp_conn *c)
 	if (c->mss_base) /* the handshake got as far as having options */
 		tcp_send_rst(c);
 	tcp_die(c, TCP_R_ABORT);
+}
+
+void tcp_set_min_pull(struct tcp_conn *c, uint32_t bytes)
+{
+	c->min_pull = bytes;
 }

@@ -47,7 +47,7 @@ static int push_new(struct tcp_conn *c, const struct iovec *iov, int niov, uint3
 		o.niov = slice(iov, niov, 0, n, cut);
 		o.iov = cut;
 	}
-	fin = off + n == tcp_fin_off(c);
+	fin = off + n == tcp_fin_off(c) && s->nfree_chunk >= 2; /* else it goes alone, later */
 	if (off + n == c->avail_end || off + n == end)
 		flags |= TCP_PSH;
 	if (!tcp_chunk_room(s) || !(k = tcp_chunk_append(c, off, n, 0))) {
@@ -69,12 +69,10 @@ static int push_new(struct tcp_conn *c, const struct iovec *iov, int niov, uint3
 	c->flags &= ~CF_SWS_OVERRIDE;
 	s->st.bytes_out += n;
 	tcp_cc_sent(c);
-	if (fin) { /* without a chunk of its own the FIN goes alone, later */
-		if (tcp_chunk_append(c, c->snd_nxt, 1, CK_FIN))
-			tcp_fin_left(c);
-		else
-			tcp_retry_later(c);
-	}
+	if (fin && tcp_chunk_append(c, c->snd_nxt, 1, CK_FIN))
+		tcp_fin_left(c);
+	else
+		tcp_send_fin(c);
 	tcp_arm(c);
 	return (int)n;
 }
@@ -85,16 +83,6 @@ static bool wanted(const struct tcp_chunk *k)
 	if (k->flags & (CK_SACKED | CK_FIN))
 		return false;
 	return k->flags & CK_ASKED || (k->flags & (CK_LOST | CK_RETX)) == CK_LOST;
-}
-
-/* Make [a, b) of the wanted chunk k a chunk of its own if it is not. NULL: no chunk for the cut. */
-static struct tcp_chunk *carve(struct tcp_conn *c, struct tcp_chunk *k, uint64_t a, uint64_t b)
-{
-	if (k->start < a)
-		k = tcp_chunk_split(c, k, a);
-	if (k && chunk_end(k) > b && !tcp_chunk_split(c, k, b))
-		return NULL;
-	return k;
 }
 
 /* Send [off, end) again, `first` being its first chunk. */
@@ -135,14 +123,14 @@ static int push_again(struct tcp_conn *c, uint64_t off, const struct iovec *iov,
 			k = chunk_at(c, k->next);
 			continue;
 		}
-		first = k = carve(c, k, max64(k->start, off), min64(chunk_end(k), end));
+		first = k = tcp_chunk_carve(c, k, max64(k->start, off), min64(chunk_end(k), end));
 		if (!k)
 			break;
 		a = k->start;
 		b = chunk_end(k);
 		for (k = chunk_at(c, k->next); k && wanted(k) && k->start < end;
 		     k = chunk_at(c, k->next)) {
-			k = carve(c, k, k->start, min64(chunk_end(k), end));
+			k = tcp_chunk_carve(c, k, k->start, min64(chunk_end(k), end));
 			if (!k)
 				break;
 			b = chunk_end(k);

@@ -180,15 +180,17 @@ void tcp_rto_fire(struct tcp_conn *c)
 	struct tcp_stack *s = c->s;
 	struct tcp_chunk *k = chunk_at(c, c->head);
 	/* a peer that answers, but with a closed window, is alive */
-	uint64_t heard = c->snd_wnd_end <= c->snd_una ? c->last_rx : c->last_ack;
+	bool closed = c->snd_wnd_end <= c->snd_una;
 
-	if (s->now - heard > GIVE_UP_NS && c->backoff > 2) {
+	if (s->now - (closed ? c->last_rx : c->last_ack) > GIVE_UP_NS &&
+	    (closed ? c->probes > 1 : c->backoff > 2)) {
 		s->st.timeouts++;
 		tcp_send_rst(c);
 		tcp_die(c, TCP_R_TIMEOUT);
 		return;
 	}
 	s->st.rto_fired++;
+	c->probes += c->probes < 255;
 	if (k->flags & CK_SACKED || !(c->flags & CF_SACK))
 		forget_sacks(c);
 	if (c->ca_state == CA_OPEN || c->snd_una >= c->high_seq) {

@@ -198,13 +198,14 @@ static void persist_fire(struct tcp_conn *c)
 		tcp_kick(c);
 		return;
 	}
-	if (s->now - c->last_rx > GIVE_UP_NS) {
+	if (c->probes > 1 && s->now - c->last_rx > GIVE_UP_NS) {
 		s->st.timeouts++;
 		tcp_send_rst(c);
 		tcp_die(c, TCP_R_TIMEOUT);
 		return;
 	}
 	s->st.zero_window_probes++;
+	c->probes++;
 	tcp_send_probe(c);
 	if (c->backoff < 16)
 		c->backoff++;
@@ -285,6 +286,7 @@ static void idle_fire(struct tcp_conn *c)
 static void fire(struct tcp_conn *c)
 {
 	uint64_t now = c->s->now;
+	bool retry;
 
 	if (c->due[DL_REXMIT] <= now) {
 		c->due[DL_REXMIT] = NEVER;
@@ -296,13 +298,13 @@ static void fire(struct tcp_conn *c)
 	}
 	if (c->due[DL_PACE] <= now) {
 		c->due[DL_PACE] = NEVER;
-		if (c->flags & CF_NOBUFS) {
-			c->flags &= ~CF_NOBUFS;
-			if (c->state == TS_SYN_RCVD)
-				tcp_send_synack(c);
-			tcp_send_fin(c);
-		}
+		retry = c->flags & CF_NOBUFS;
+		c->flags &= ~CF_NOBUFS;
 		tcp_kick(c);
+		if (retry && c->state == TS_SYN_RCVD)
+			tcp_send_synack(c);
+		if (retry)
+			tcp_send_fin(c);
 	}
 	if (c->due[DL_IDLE] <= now) {
 		c->due[DL_IDLE] = NEVER;
