@@ -136,13 +136,11 @@ size_t null_head(const struct null_req *r, const struct content *c, char *buf, s
 {
 	uint64_t len = r->status == 200 ? c->object_size : 0;
 	int n = snprintf(buf, size,
-			 "HTTP/1.1 %d %s\r\nServer: dcn-null\r\n%s%sContent-Length: %llu\r\n\r\n",
+			 "HTTP/1.1 %d %s\r\nServer: dcn-null\r\n%s%s%sContent-Length: %llu\r\n\r\n",
 			 r->status, reason(r->status),
 			 r->status == 200 ? "Content-Type: application/octet-stream\r\n" : "",
-			 r->keep_alive	    ? ""
-			 : r->status == 405 ? "Allow: GET, HEAD\r\nConnection: close\r\n"
-					    : "Connection: close\r\n",
-			 (unsigned long long)len);
+			 r->status == 405 ? "Allow: GET, HEAD\r\n" : "",
+			 r->keep_alive ? "" : "Connection: close\r\n", (unsigned long long)len);
 
 	return n < 0 ? 0 : (size_t)n < size ? (size_t)n : size - 1;
 }

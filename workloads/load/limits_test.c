@@ -1,0 +1,60 @@
+/* limits: the arithmetic of descriptors and ports, and that the sentence names limit and fix. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <string.h>
+
+#include "workloads/load/limits.h"
+
+static void files(void **state)
+{
+	struct errbuf e = {""};
+
+	(void)state;
+	assert_int_equal(limits_check_files(16000, 20000, &e), 0);
+	assert_int_equal(limits_check_files(16000, 16000, &e), -EMFILE);
+	assert_non_null(strstr(e.s, "ulimit"));
+	assert_non_null(strstr(e.s, "16000"));
+	assert_int_equal(limits_check_files(UINT32_MAX, 20000, &e), -EMFILE); /* no overflow */
+	assert_int_equal(limits_check_files(1, 10, &e), -EMFILE);
+}
+
+static void ports(void **state)
+{
+	struct errbuf e = {""};
+
+	(void)state;
+	assert_int_equal(limits_check_ports(28232, 32768, 60999, 0, &e), 0);
+	assert_int_equal(limits_check_ports(28233, 32768, 60999, 0, &e), -EADDRNOTAVAIL);
+	assert_non_null(strstr(e.s, "ip_local_port_range"));
+	assert_non_null(strstr(e.s, "28232"));
+	assert_int_equal(limits_check_ports(28232, 32768, 60999, 1, &e), -EADDRNOTAVAIL);
+	assert_int_equal(limits_check_ports(1, 10, 9, 0, &e), -EADDRNOTAVAIL);
+}
+
+static void reserved(void **state)
+{
+	(void)state;
+	assert_int_equal(limits_count_reserved("", 1, 100), 0);
+	assert_int_equal(limits_count_reserved("\n", 1, 100), 0);
+	assert_int_equal(limits_count_reserved("5", 1, 100), 1);
+	assert_int_equal(limits_count_reserved("5,7-9,200\n", 1, 100), 4);
+	assert_int_equal(limits_count_reserved("90-110", 100, 105), 6);
+	assert_int_equal(limits_count_reserved("1-10", 11, 20), 0);
+	assert_int_equal(limits_count_reserved("x,5", 1, 100), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(files),
+		cmocka_unit_test(ports),
+		cmocka_unit_test(reserved),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
