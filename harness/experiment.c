@@ -67,6 +67,15 @@ static char *next_line(char *buf, int size, void *arg)
 	return buf;
 }
 
+/* Would it read the same when written back? */
+static bool holdable(const char *text)
+{
+	for (const char *p = text; *p; p++)
+		if ((unsigned char)*p < ' ' && *p != '\t')
+			return false;
+	return *text != ';' && !strstr(text, " ;") && !strstr(text, "\t;");
+}
+
 static int collect(void *arg, const char *section, const char *key, const char *text)
 {
 	struct reading *r = arg;
@@ -81,6 +90,11 @@ static int collect(void *arg, const char *section, const char *key, const char *
 	if (strlen(section) >= sizeof en->section || strlen(key) >= sizeof en->key ||
 	    strlen(text) >= sizeof en->text) {
 		r->err = bad_at(r->e, r->path, r->line, "the section, key or value is too long");
+		return 0;
+	}
+	if (!holdable(text)) {
+		r->err = bad_at(r->e, r->path, r->line,
+				"a value can't hold control characters or start with ';'");
 		return 0;
 	}
 	strcpy(en->section, section);
@@ -138,6 +152,11 @@ static int apply_sweep(struct experiment *x, const struct entry *en, const char 
 	int i = setting_find_name(key);
 	char s[256];
 
+	if (i == -2) {
+		snprintf(s, sizeof s, "several sections have a key '%s'; write section.%s", key,
+			 key);
+		return bad_at(e, x->path, en->line, s);
+	}
 	if (i < 0)
 		return unknown_key(x->path, en, "sweep", key, e);
 	for (int k = 0; k < x->axes; k++)
@@ -203,7 +222,7 @@ static int apply_sets(struct experiment *x, char *const *sets, int nsets, struct
 		if (!eq || eq == sets[i])
 			return errf(e, -EINVAL, "--set %s: write section.key=value", sets[i]);
 		if ((size_t)(eq - sets[i]) >= sizeof en.key || strlen(eq + 1) >= sizeof en.text ||
-		    strpbrk(eq + 1, "\n\r") || strstr(eq, " ;"))
+		    !holdable(eq + 1))
 			return errf(e, -EINVAL,
 				    "--set %.40s...: too long, or a character that an "
 				    "experiment file can't hold",

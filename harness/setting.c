@@ -145,12 +145,12 @@ int setting_find_name(const char *name)
 			return i;
 		if (strcmp(name, s->key))
 			continue;
-		if (found >= 0 && strcmp(settings[found].section, "load"))
-			return -1; /* two sections have it: the full name is needed */
-		if (found < 0)
+		if (found >= 0)
+			found = settings_n; /* two sections have it; a full name may still come */
+		else
 			found = i;
 	}
-	return found;
+	return found == settings_n ? -2 : found;
 }
 
 /* Is `text` one of the blank-separated `words`? */

@@ -39,7 +39,8 @@ extern const int settings_n;
 
 /* Index of section.key, or -1. */
 int setting_find(const char *section, const char *key);
-/* Index of "section.key", of "stack", or of a key name that only one section has; or -1. */
+/* Index of "section.key", of "stack", or of a key name that only one section has; -1 if there is
+ * none, -2 if several sections have it. */
 int setting_find_name(const char *name);
 /* 0, or -EINVAL and a sentence ("'5' has no unit; write for example 5s") without file and line. */
 int setting_check(const struct setting *s, const char *text, struct errbuf *e);
