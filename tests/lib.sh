@@ -33,12 +33,12 @@ need_programs() {
 }
 
 check() { # name, command...
-	local name=$1 why
+	local name=$1
 	shift
-	if why=$("$@" 2>&1); then
+	if "$@" >"$tmp/why" 2>&1; then
 		echo "ok $name"
 	else
-		echo "not ok $name: $(printf '%s' "$why" | tail -n 3 | tr '\n' ' ')"
+		echo "not ok $name: $(tail -n 3 "$tmp/why" | tr '\n' ' ')"
 		bad=1
 	fi
 }
@@ -68,7 +68,7 @@ atlas_up() { # certificate kind, further arguments...
 	shift
 	ip netns exec "$srv_ns" "${ATLAS:-build/atlas}" --if v0 --ip "$atlas_ip/24" --root "$tmp/www" \
 		--tls-cert "$tmp/$kind.pem" --tls-key "$tmp/$kind.key" --stats "$tmp/atlas.sock" "$@" \
-		2>"$tmp/atlas.log" &
+		>"$tmp/atlas.out" 2>"$tmp/atlas.log" &
 	atlas_pid=$!
 	for i in $(seq 100); do
 		grep -q ready "$tmp/atlas.log" && return 0

@@ -57,7 +57,7 @@ status() { # expected status, curl arguments...
 statuses() {
 	status 404 "$1/nothing" && status 404 "$1/sub" &&
 		status 403 "$1/outside" && status 200 "$1/inside" &&
-		status 400 "$1/../../etc/passwd" "$1/%2e%2e/x" -o /dev/null || status 404 "$1/%2e%2e/etc/passwd" || return 1
+		status 400 "$1/../../etc/passwd" && status 400 "$1/%2e%2e/etc/passwd" || return 1
 	status 405 -X DELETE "$1/f512" && status 416 -r 600-700 "$1/f512" &&
 		status 200 -I "$1/f512" && status 200 "$1/sub/a%20b.ts" || return 1
 	local etag

@@ -270,6 +270,7 @@ static int status_of(int err)
 	case -ENOTDIR:
 	case -EISDIR:
 	case -ENAMETOOLONG:
+	case -EOPNOTSUPP: /* a directory: it can't be opened for direct reads */
 		return 404;
 	case -EACCES:
 	case -EPERM:

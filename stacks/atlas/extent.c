@@ -160,6 +160,8 @@ struct extent *extent_file(struct conn *c, struct file *f, uint64_t off, uint64_
 	x->body_off = off;
 	x->body_len = len;
 	if (c->tls) {
+		if (x->rec > tls_record_max(c->tls)) /* RFC 6066 4: the client asked for less */
+			x->rec = (uint32_t)tls_record_max(c->tls);
 		nrec = (len + x->rec - 1) / x->rec;
 		if (nrec > tls_records_left(c->tls) / 2) {
 			nrec = tls_records_left(c->tls) / 2;

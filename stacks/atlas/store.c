@@ -46,7 +46,7 @@ TAILQ_HEAD(file_list, file);
 struct store {
 	struct worker *w;
 	int root_fd;
-	unsigned int max_files, count, opening;
+	unsigned int max_files, count, opening, no_direct;
 	struct file *by_path; /* uthash */
 	struct file_list lru, todo_open, todo_close;
 	struct file *free;
@@ -196,6 +196,7 @@ static void opened(struct nvme_file_req *r, int res)
 	if (res < 0) {
 		f->state = FILE_FAILED;
 		f->err = res;
+		s->no_direct += res == -EOPNOTSUPP;
 	} else {
 		struct nvme_ns_info ns = {.block = 4096};
 
@@ -366,6 +367,11 @@ int store_open(struct store **out, struct worker *w, const char *root, unsigned 
 	TAILQ_INIT(&s->todo_close);
 	w->store = *out = s;
 	preload(s, root);
+	if (s->no_direct && !s->count) /* the walk asks for regular files only */
+		return errf(e, -EOPNOTSUPP,
+			    "--root %s: its file system can't do direct reads (O_DIRECT); serve from "
+			    "ext4, XFS or a recent tmpfs",
+			    root);
 	return 0;
 }
 
