@@ -28,6 +28,7 @@
 
 #define IN_FLIGHT 16384 /* requests; the oldest are forgotten (LRU) */
 #define LEVELS	  3
+#define RATE_NS	  (20 * NSEC_PER_MSEC) /* shortest time that a rate is taken over */
 
 struct blocklat {
 	struct blocklat_shared *shared;
@@ -64,7 +65,9 @@ static void adapt(struct blocklat *b, uint64_t now_ns, uint64_t head)
 {
 	uint64_t ns = now_ns - b->last_ns;
 
-	if (b->last_ns && ns && b->level + 1 < LEVELS &&
+	if (ns < RATE_NS) /* a few reads in no time are no rate */
+		return;
+	if (b->last_ns && b->level + 1 < LEVELS &&
 	    (double)(head - b->last_head) * NSEC_PER_SEC / (double)ns > BLOCKLAT_READS_PER_S)
 		__atomic_store_n(&b->shared->mask, level_mask[++b->level], __ATOMIC_RELAXED);
 	b->last_ns = now_ns;

@@ -165,6 +165,13 @@ static void test_cost_is_bounded(void **state)
 	}
 	assert_int_equal(blocklat_sampling(b), 256);
 	blocklat_close(b);
+
+	b = fresh(); /* two drains in a row, a mark after a sample, make no rate */
+	blocklat_drain(b, now);
+	append(now, 1);
+	blocklat_drain(b, now + 1000);
+	assert_int_equal(shared.mask, 0);
+	blocklat_close(b);
 }
 
 /* --- format files --- */
