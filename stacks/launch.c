@@ -199,6 +199,23 @@ int launch_ready(const struct stack_env *env, struct stack_proc *p, struct errbu
 	return res.err;
 }
 
+int launch_ready_line(const struct stack_env *env, struct stack_proc *p, struct errbuf *e)
+{
+	char path[320], line[LOG_TAIL];
+	FILE *f = fopen(log_path(env, path), "re");
+	bool said = false;
+
+	while (!said && f && fgets(line, sizeof line, f))
+		said = strstr(line, "ready\n") != NULL;
+	if (f)
+		fclose(f);
+	if (said)
+		return launch_ready(env, p, e);
+	if (is_dead(p->pid))
+		return errf(e, -ECHILD, "it ended at once: %.300s", last_words(env, line));
+	return errf(e, -EAGAIN, "it has not said that it is ready");
+}
+
 /* Wait for every process of the group; those whose parent died are ours by then. True when none is
  * left. */
 static bool group_gone(pid_t pgid, uint64_t limit_ns)

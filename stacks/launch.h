@@ -19,6 +19,10 @@ void launch_url(const struct stack_env *env, struct stack_proc *p, const char *i
  * Takes at most 2 s. */
 int launch_ready(const struct stack_env *env, struct stack_proc *p, struct errbuf *e);
 
+/* The same for our own servers, which print a line `ready`: asking before it would cost a lost SYN
+ * and the second until its retransmission. */
+int launch_ready_line(const struct stack_env *env, struct stack_proc *p, struct errbuf *e);
+
 /* The stop hook: SIGTERM to the whole group, 5 s, SIGKILL; waits for all of it. */
 void launch_stop(const struct stack_env *env, struct stack_proc *p);
 

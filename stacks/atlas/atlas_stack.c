@@ -136,7 +136,7 @@ const struct stack_ops stack_atlas = {
 	.caches = atlas_caches,
 	.check = atlas_check,
 	.start = atlas_start,
-	.ready = launch_ready,
+	.ready = launch_ready_line,
 	.stats = launch_stats,
 	.stop = launch_stop,
 };

@@ -42,6 +42,6 @@ const struct stack_ops stack_null = {
 	.caches = null_caches,
 	.check = null_check,
 	.start = null_start,
-	.ready = launch_ready,
+	.ready = launch_ready_line,
 	.stop = launch_stop,
 };
