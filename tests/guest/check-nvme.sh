@@ -1,0 +1,49 @@
+#!/bin/bash
+# Every storage back end against an NVMe controller that we did not write: QEMU's, behind its IOMMU.
+# Prints `ok`, `not ok` and `skip` lines (the guest's and ours); exit 77 if the guest can't be had.
+# usage: check-nvme.sh [BUILD_DIR]
+set -u
+here=$(cd "$(dirname "$0")" && pwd)
+build=$(realpath "${1:-$here/../../build}")
+dir=${DCN_GUEST:-$build/guest}
+"$here/setup.sh" "$dir" >/dev/null || { rc=$?; [ $rc -ne 77 ] || { echo "skip check-nvme: no guest"; exit 77; }; exit 1; }
+tmp=$(mktemp -d /var/tmp/dcn-guest.XXXXXX)
+trap 'rm -rf "$tmp"' EXIT
+bad=0
+
+"$here/mkinitrd.sh" "$dir" "$tmp/initrd" virtio_pci 9p 9pnet_virtio nvme vfio_pci vfio_iommu_type1 ext4 \
+	crc32c_generic || exit 1
+"$build/nvme-check" --make 64MiB --seed 1 "$tmp/data0" && "$build/nvme-check" --make 64MiB --seed 2 "$tmp/data4k" &&
+	cp "$tmp/data0" "$tmp/err0" || exit 1
+mkdir "$tmp/files" && "$build/nvme-check" --make 5000000 --seed 3 "$tmp/files/object" &&
+	truncate -s 64M "$tmp/fs0" && mkfs.ext4 -q -d "$tmp/files" "$tmp/fs0" || exit 1
+cat >"$tmp/errors" <<X
+[inject-error]
+event = "read_aio"
+errno = "5"
+sector = "2048"
+once = "off"
+X
+
+"$here/boot.sh" -d "$dir" -i "$tmp/initrd" -t 150 "$here/nvme.sh" "$build/nvme-check" -- \
+	-device intel-iommu,intremap=on \
+	-drive "if=none,id=d0,file=$tmp/data0,format=raw" -device nvme,serial=data0,drive=d0,mdts=5 \
+	-drive "if=none,id=d1,file=$tmp/data4k,format=raw" -device nvme,id=c1,serial=data4k \
+	-device nvme-ns,drive=d1,bus=c1,logical_block_size=4096,physical_block_size=4096 \
+	-drive "if=none,id=d2,driver=raw,file.driver=blkdebug,file.config=$tmp/errors,file.image.driver=file,file.image.filename=$tmp/err0" \
+	-device nvme,serial=err0,drive=d2 \
+	-drive "if=none,id=d3,driver=null-co,size=64M,latency-ns=8000000000,read-zeroes=on" \
+	-device nvme,serial=slow0,drive=d3 \
+	-drive "if=none,id=d4,file=$tmp/fs0,format=raw" -device nvme,serial=fs0,drive=d4 || bad=1
+
+# What the guest wrote and put back is what lies in the images.
+for i in 0:1 4k:2; do
+	"$build/nvme-check" --make 64MiB --seed "${i#*:}" "$tmp/want"
+	if cmp -s "$tmp/want" "$tmp/data${i%:*}"; then
+		echo "ok image data${i%:*} is as it was"
+	else
+		echo "not ok image data${i%:*} is as it was: it differs"
+		bad=1
+	fi
+done
+exit $bad
