@@ -182,12 +182,13 @@ uint64_t tcp_cc_pacing(const struct tcp_conn *c)
 	return rate ? rate : 1;
 }
 
-/* Bytes handed out at once: a millisecond's worth, a push worth making, no more than one push. */
+/* Bytes handed out at once: a millisecond's worth, and not less than a disk read is worth: bursts
+ * of half a window up to the initial window's ten segments are what every path takes. */
 uint32_t tcp_pace_quantum(const struct tcp_conn *c, uint64_t rate)
 {
-	uint64_t q = rate * PACE_QUANTUM_NS / NSEC_PER_SEC;
+	uint64_t q = max64(rate * PACE_QUANTUM_NS / NSEC_PER_SEC, min32(c->cwnd / 2, 10u * c->mss));
 
-	q = min64(max64(q, 2u * c->mss), max32(c->s->cfg.max_push, 2u * c->mss));
-	q -= q % c->mss;
+	q = min64(q, max32(c->s->cfg.max_push, 2u * c->mss));
+	q = max64(q - q % c->mss, c->mss);
 	return (uint32_t)max64(q, c->min_pull);
 }

@@ -6,7 +6,7 @@
 #include "stacks/atlas/tcp/tcp_priv.h"
 
 /* false: drop. */
-static bool paws(struct tcp_conn *c, const struct tcp_seg *g)
+static bool paws(struct tcp_conn *c, const struct tcp_seg *g, int64_t off)
 {
 	struct tcp_stack *s = c->s;
 
@@ -17,6 +17,10 @@ static bool paws(struct tcp_conn *c, const struct tcp_seg *g)
 		return false;
 	}
 	if (!seq_lt(g->tsval, c->ts_recent) || s->now - c->ts_recent_ns > PAWS_IDLE_NS)
+		return true;
+	/* Overtaken on the way, it carries nothing that could be old data, but maybe a SACK */
+	if (!g->len && (g->flags & ~TCP_PSH) == TCP_ACK && off == (int64_t)c->rcv_nxt &&
+	    (c->ts_recent - g->tsval) * NSEC_PER_MSEC < tcp_rto(c))
 		return true;
 	s->st.paws_drops++;
 	tcp_challenge(c);
@@ -93,6 +97,8 @@ static void update_ts(struct tcp_conn *c, const struct tcp_seg *g)
 {
 	if (!(c->flags & CF_TS) || !g->ts_ok)
 		return;
+	if (seq_lt(g->tsval, c->ts_recent) && c->s->now - c->ts_recent_ns <= PAWS_IDLE_NS)
+		return;
 	if (!seq_lt(c->last_ack_sent, g->seq)) { /* RFC 7323 4.3: SEG.SEQ <= Last.ACK.sent */
 		c->ts_recent = g->tsval;
 		c->ts_recent_ns = c->s->now;
@@ -110,7 +116,7 @@ static void conn_input(struct tcp_conn *c, const struct tcp_seg *g)
 		tcp_send_synack(c);
 		return;
 	}
-	if (!paws(c, g))
+	if (!paws(c, g, off))
 		return;
 	if (!acceptable(c, off, len)) {
 		unacceptable(c, g, off);

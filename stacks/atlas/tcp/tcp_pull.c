@@ -165,6 +165,14 @@ static bool next_probe(struct tcp_conn *c, struct tcp_want *w)
 	return true;
 }
 
+/* [pull_end, end) was handed out: when may the next quantum follow? */
+static void pace(struct tcp_conn *c, uint64_t end, uint64_t rate)
+{
+	c->pace_next = max64(c->pace_next, c->s->now) + (end - c->pull_end) * NSEC_PER_SEC / rate;
+	if (tcp_usable_end(c) > end)
+		tcp_due(c, DL_PACE, min64(c->due[DL_PACE], c->pace_next));
+}
+
 bool tcp_next(struct tcp_conn *c, struct tcp_want *w)
 {
 	uint64_t end, rate;
@@ -185,8 +193,7 @@ bool tcp_next(struct tcp_conn *c, struct tcp_want *w)
 	if (end > c->pull_end) {
 		rate = tcp_cc_pacing(c);
 		if (rate)
-			c->pace_next = max64(c->pace_next, c->s->now) +
-				       (end - c->pull_end) * NSEC_PER_SEC / rate;
+			pace(c, end, rate);
 		c->pull_end = end;
 	}
 	*w = (struct tcp_want){.off = c->snd_nxt, .len = (uint32_t)(end - c->snd_nxt)};
