@@ -1,0 +1,89 @@
+/* llcsim: a set-associative last-level cache, fed with touches of memory, counting what reaches
+ *DRAM.
+ *
+ * Semantics, fixed (a change here is a change of every figure made with it):
+ *
+ *	- lines of 64 bytes (or what cfg says), write-back, write-allocate, true LRU in each set;
+ *	- a device's write (DMA in) updates a present line where it is; otherwise it allocates, and
+ *	  only in the last `ddio_ways` ways of the set. Without DDIO ways it goes to memory, and a
+ *	  present line is dropped;
+ *	- a device's read (DMA out) is served by a present line and does not allocate: a miss is one
+ *	  DRAM read, and the line's age does not change;
+ *	- a CPU's access allocates in any way, the DDIO ways included. A store fetches the line
+ *first (one DRAM read), unless the kind says that whole lines are overwritten;
+ *	- a part of a line written by a device fetches the rest of the line on a miss;
+ *	- a dirty line that is evicted is one DRAM write; a clean one costs nothing;
+ *	- no prefetcher, no private caches (a caller that models one hands over its misses as reads
+ *and its dirty evictions as LLC_WRITEBACK), no write combining, no non-temporal stores.
+ *
+ * A closed library: libc only. One owner, no locks; nothing allocates after llcsim_new().
+ */
+#ifndef COLLECTORS_LLCSIM_H
+#define COLLECTORS_LLCSIM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum llc_kind {
+	LLC_READ,	/* CPU load (also: a private cache's miss) */
+	LLC_WRITE,	/* CPU store: fetch on a miss, then dirty */
+	LLC_WRITE_LINE, /* CPU store of whole lines: dirty without a fetch (rep movs, and the like)
+			 */
+	LLC_WRITEBACK,	/* a private cache evicts dirty lines: updates if present, else to DRAM */
+	LLC_DMA_IN,	/* a device writes memory: disk data, received packets */
+	LLC_DMA_OUT,	/* a device reads memory: transmitted packets */
+	LLC_KINDS
+};
+
+extern const char *const llc_kind_name[LLC_KINDS];
+
+#define LLC_OWNERS   8	/* what the caller wants told apart: buffers, state, kernel, ... */
+#define LLC_WAYS_MAX 64 /* ways of a set */
+
+struct llcsim_cfg {
+	uint64_t bytes;	     /* capacity; a whole number of sets */
+	unsigned int ways;   /* 1..LLC_WAYS_MAX */
+	unsigned int ddio;   /* ways that DMA may allocate in, 0..ways */
+	unsigned int line;   /* bytes, a power of two; 0 = 64 */
+	unsigned int sample; /* simulate one set in `sample`; 0 = all. Divides the number of sets */
+	/* Set of a line: its number modulo the sets. With `rotate`, each run of as many lines as
+	 * there are sets is also rotated by an amount of its own: what is contiguous still loads
+	 * all sets evenly, and strides do not pile up, which is what slice hashes are for. */
+	bool rotate;
+};
+
+/* Lines, of one owner and kind. Sampled: multiply by llcsim_scale(). */
+struct llc_count {
+	uint64_t lines;	 /* touched */
+	uint64_t hits;	 /* of them present */
+	uint64_t reads;	 /* read from DRAM because of these touches */
+	uint64_t writes; /* written to DRAM: lines that these touches made dirty, when they left */
+};
+
+struct llcsim;
+
+/* 0, -EINVAL (sizes that do not fit together), -ENOMEM. */
+int llcsim_new(struct llcsim **out, const struct llcsim_cfg *cfg);
+void llcsim_free(struct llcsim *s);
+
+/* Bytes [addr, addr + len); addresses are whatever the caller tells lines apart by. */
+void llcsim_touch(struct llcsim *s, enum llc_kind kind, unsigned int owner, uint64_t addr,
+		  uint64_t len);
+
+/* Write all dirty lines back (counted) and forget everything that is cached. */
+void llcsim_flush(struct llcsim *s);
+/* Counts to zero; what is cached stays: the end of a warm-up. */
+void llcsim_reset(struct llcsim *s);
+
+const struct llc_count *llcsim_count(const struct llcsim *s, unsigned int owner,
+				     enum llc_kind kind);
+struct llc_count llcsim_total(const struct llcsim *s);
+unsigned int llcsim_scale(const struct llcsim *s); /* lines for which one counted line stands */
+unsigned int llcsim_line(const struct llcsim *s);  /* bytes */
+uint64_t llcsim_sets(const struct llcsim *s);	   /* of the whole cache */
+/* Lines of the range that are cached, those of sets that are not simulated left out. */
+uint64_t llcsim_present(const struct llcsim *s, uint64_t addr, uint64_t len);
+uint64_t llcsim_dirty(const struct llcsim *s); /* dirty lines cached */
+
+#endif
