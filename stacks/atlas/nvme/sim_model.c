@@ -45,6 +45,24 @@ static const struct param options[] = {
 	{0},
 };
 
+static void store(const struct param *p, void *at, double v)
+{
+	uint64_t u64 = (uint64_t)v;
+	uint32_t u32 = (uint32_t)v;
+
+	switch (p->kind) {
+	case P_U64:
+		memcpy(at, &u64, sizeof u64);
+		break;
+	case P_U32:
+		memcpy(at, &u32, sizeof u32);
+		break;
+	case P_DOUBLE:
+		memcpy(at, &v, sizeof v);
+		break;
+	}
+}
+
 /* 0, -ENOENT (no such key), -EINVAL (not a number), -ERANGE. */
 static int set_param(struct sim_model *m, const struct param *p, const char *key, const char *val,
 		     const struct param **which)
@@ -62,17 +80,7 @@ static int set_param(struct sim_model *m, const struct param *p, const char *key
 		return -EINVAL;
 	if (!(v >= p->lo && v <= p->hi))
 		return -ERANGE;
-	switch (p->kind) {
-	case P_U64:
-		*(uint64_t *)((char *)m + p->off) = (uint64_t)v;
-		break;
-	case P_U32:
-		*(uint32_t *)((char *)m + p->off) = (uint32_t)v;
-		break;
-	case P_DOUBLE:
-		*(double *)((char *)m + p->off) = v * p->scale;
-		break;
-	}
+	store(p, (char *)m + p->off, v * p->scale);
 	return 0;
 }
 

@@ -221,8 +221,7 @@ static int set_interrupts(struct vfio_ctrl *c)
 		c->events[i] = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 		if (c->events[i] < 0)
 			return -errno;
-		memcpy(set->data + sizeof(int32_t) * (size_t)i, &(int32_t){c->events[i]},
-		       sizeof(int32_t));
+		memcpy(set->data + sizeof(int32_t) * (size_t)i, &c->events[i], sizeof(int32_t));
 	}
 	set->argsz = (uint32_t)(sizeof *set + sizeof(int32_t) * (size_t)c->vectors);
 	set->flags = VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER;
