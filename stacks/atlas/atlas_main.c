@@ -17,6 +17,7 @@
 
 #include "base/log.h"
 #include "stacks/atlas/core.h"
+#include "stacks/atlas/trace.h"
 
 struct team {
 	struct options opt;
@@ -63,6 +64,8 @@ static void *work(void *arg)
 	pin(&team, w->id);
 	pthread_mutex_lock(&team.lock); /* one after the other: the store's start-up walk */
 	err = team.failed ? team.failed : worker_open(w, &e);
+	if (!err && team.opt.trace)
+		err = trace_open(&e);
 	if (err && !team.failed) {
 		team.failed = err;
 		team.err = e;
@@ -72,6 +75,8 @@ static void *work(void *arg)
 	if (!team.failed)
 		worker_run(w, &team.stop);
 	worker_close(w);
+	if (trace_close(team.opt.trace, w->id, &e))
+		log_err("%s", e.s);
 	return NULL;
 }
 

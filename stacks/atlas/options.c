@@ -44,6 +44,7 @@ static const char usage[] =
 	"  --variant NAME        one design decision changed, see below\n"
 	"  --stats PATH          UNIX socket that answers with statistics as JSON\n"
 	"  --stats-shm FILE      the same counters in a shared file\n"
+	"  --trace FILE          record the newest million buffer touches, written on exit\n"
 	"  --help  --version\n"
 	"\n"
 	"Variants:\n";
@@ -72,6 +73,7 @@ enum {
 	OPT_VARIANT,
 	OPT_STATS,
 	OPT_SHM,
+	OPT_TRACE,
 	OPT_HELP,
 	OPT_VERSION
 };
@@ -100,6 +102,7 @@ static const struct option longopts[] = {
 	{"variant", 1, NULL, OPT_VARIANT},
 	{"stats", 1, NULL, OPT_STATS},
 	{"stats-shm", 1, NULL, OPT_SHM},
+	{"trace", 1, NULL, OPT_TRACE},
 	{"help", 0, NULL, OPT_HELP},
 	{"version", 0, NULL, OPT_VERSION},
 	{NULL, 0, NULL, 0},
@@ -212,6 +215,9 @@ static int one(struct options *o, int opt, const char *name, struct errbuf *e)
 		break;
 	case OPT_SHM:
 		o->stats_shm = optarg;
+		break;
+	case OPT_TRACE:
+		o->trace = optarg;
 		break;
 	default:
 		return errf(e, -EINVAL, "see atlas --help");

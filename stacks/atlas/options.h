@@ -13,7 +13,7 @@
 #define WORKERS_MAX 64
 
 struct options {
-	const char *ifname, *root, *cert, *key, *stats, *stats_shm, *device;
+	const char *ifname, *root, *cert, *key, *stats, *stats_shm, *device, *trace;
 	struct ipaddr ip, gw;
 	int prefix;
 	bool has_gw;

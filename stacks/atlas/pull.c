@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "stacks/atlas/store.h"
+#include "stacks/atlas/trace.h"
 
 static void pull_done(struct iodesc *io, int res);
 
@@ -135,6 +136,7 @@ static struct buf *pull_read(struct conn *c, struct extent *x, uint64_t rec0, ui
 	if (err)
 		goto fail;
 	w->reading++;
+	trace_touch(TOUCH_ISSUE, b->mem, b->padded);
 	stat_add(&w->st->reads, 1);
 	return b;
 fail:
@@ -306,6 +308,8 @@ static int pull_seal(struct worker *w, struct buf *b)
 		if (extent_guard(x, rec, trail + 1))
 			return -EBADMSG;
 	}
+	trace_touch(TOUCH_CPU_READ, b->mem + b->skew, b->bytes);
+	trace_touch(TOUCH_CPU_WRITE, (b->twin ? b->twin->mem : b->mem) + b->skew, b->bytes);
 	stat_add(&w->st->bytes_sealed, b->bytes);
 	if (b->twin)
 		stat_add(&w->st->bytes_copied, b->bytes);
@@ -365,6 +369,8 @@ static void pull_done(struct iodesc *io, int res)
 	struct conn *c = b->conn;
 	struct worker *w;
 
+	if (res > 0)
+		trace_touch(TOUCH_DMA_IN, b->mem, (uint32_t)res);
 	if (!c) { /* b->io.cookie's worker is reached through the extent's file */
 		w = store_worker(b->ext->file);
 		w->reading--;

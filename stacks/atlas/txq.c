@@ -11,6 +11,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "stacks/atlas/trace.h"
+
 static void slot_done(struct worker *w, struct txslot *s)
 {
 	if (s->ref)
@@ -53,6 +55,7 @@ void txq_flush(struct worker *w)
 
 		if (k <= 0)
 			break;
+		trace_frames(q->pkt + sent, k);
 		if (w->io->tx_sync)
 			for (int i = 0; i < k; i++)
 				slot_done(w, &q->slot[sent + i]);
