@@ -42,6 +42,7 @@ struct outcome {
 	uint64_t t_start, t_end; /* the window */
 	int missing;		 /* collectors that this machine can't run */
 	int server_cpus;
+	uint64_t mark_late_ns; /* the later of the two marks */
 	char warning[512];
 	double wall_s; /* the whole run, set-up included */
 };
@@ -65,6 +66,7 @@ struct verdict_in {
 	bool caches;		  /* the page cache serves this stack */
 	const struct testbed *tb; /* NULL in tests */
 	double irq_client_share;  /* of the disk's interrupts, on the client's CPUs; NAN unknown */
+	double read_bytes;	  /* the stack had read from storage in the window; NAN unknown */
 };
 void verdict(const struct verdict_in *in, struct outcome *o);
 /* What bound it; needs the ceilings in o->m. */

@@ -28,11 +28,15 @@
 #include "harness/load.h"
 #include "harness/registry.h"
 #include "harness/testbed_cpu.h"
+#include "harness/treeio.h"
 #include "harness/undo.h"
 #include "harness/wan.h"
 
-#define CPUS_MAX       1024
-#define CONN_ALLOWANCE (64u << 10) /* the server's own memory a connection, inside the budget */
+#define CPUS_MAX 1024
+/* The server's own memory a connection, inside the budget: OpenSSL and its output buffers, or
+ * little. */
+#define CONN_TLS   (64u << 10)
+#define CONN_PLAIN (8u << 10)
 
 struct evictor { /* stands in for a memory cgroup */
 	pthread_t thread;
@@ -61,7 +65,8 @@ struct stage {
 	char cgroup_procs[288];
 	bool tb_up, caches;
 	uint64_t irq0[CPUS_MAX], irq1[CPUS_MAX];
-	int irqs; /* CPUs counted, < 0 unknown */
+	int irqs;	      /* CPUs counted, < 0 unknown */
+	int64_t read0, read1; /* bytes the stack had read from storage; < 0 unknown */
 };
 
 static const char *text(const struct stage *s, const char *key)
@@ -222,7 +227,8 @@ static int make_budget(struct stage *s, struct errbuf *e)
 		budget = hot_bytes(s->b, s->cell) + (256ull << 20);
 	if (!s->b->no_cgroup) {
 		snprintf(name, sizeof name, "%d", (int)getpid());
-		err = cgroup_make(&s->cg, name, budget + conns * CONN_ALLOWANCE, e);
+		err = cgroup_make(&s->cg, name,
+				  budget + conns * (s->env.tls ? CONN_TLS : CONN_PLAIN), e);
 		if (!err) {
 			snprintf(s->cgroup_procs, sizeof s->cgroup_procs, "%s", s->cg.procs);
 			s->env.cgroup_procs = s->cgroup_procs;
@@ -362,10 +368,15 @@ static double irq_client_share(const struct stage *s)
 
 static void mark(struct stage *s, int which, uint64_t t_ns)
 {
+	uint64_t late = clock_ns() - t_ns;
+
 	if (s->out->obs)
-		observe_mark(s->out->obs, which, t_ns);
+		observe_mark(s->out->obs, which);
 	read_irqs(s, which ? s->irq1 : s->irq0);
+	*(which ? &s->read1 : &s->read0) = treeio_read_bytes("/proc", s->proc.pid);
 	*(which ? &s->out->t_end : &s->out->t_start) = t_ns;
+	if (late > s->out->mark_late_ns)
+		s->out->mark_late_ns = late;
 }
 
 /* Longest that a load may take before it must be stuck. */
@@ -419,7 +430,7 @@ static int watch(struct stage *s, int *status, struct errbuf *e)
 static void take_results(struct stage *s, int status)
 {
 	struct outcome *o = s->out;
-	struct verdict_in in = {s->b, s->cell, s->caches, &s->tb, irq_client_share(s)};
+	struct verdict_in in = {s->b, s->cell, s->caches, &s->tb, irq_client_share(s), NAN};
 	uint64_t bytes;
 	struct errbuf e;
 
@@ -433,6 +444,8 @@ static void take_results(struct stage *s, int status)
 		return;
 	}
 	o->ran = true;
+	if (s->read0 >= 0 && s->read1 >= s->read0)
+		in.read_bytes = (double)(s->read1 - s->read0);
 	bytes = (uint64_t)json_number_value(json_object_get(o->load, "body_bytes"));
 	load_metrics(o->load, &o->m);
 	if (o->obs)

@@ -11,10 +11,10 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "base/units.h"
 #include "harness/bench.h"
 #include "harness/ceilings.h"
 #include "harness/registry.h"
+#include "harness/resolve.h"
 
 #define OVERHEAD_S 3.0 /* of a run: testbed, eviction, stack, handshakes */
 
@@ -93,10 +93,14 @@ int describe(const char *file, bool quick, char *const *sets, int nsets)
 	struct experiment *x = calloc(1, sizeof *x);
 	struct cell *cell = calloc(CELLS_MAX, sizeof *cell);
 	struct errbuf e = {""};
+	struct machine m;
 	int n = -ENOMEM;
 
 	if (x && cell)
 		n = experiment_load(x, file, quick, sets, nsets, &e);
+	machine_read(&m);
+	if (n == 0)
+		n = resolve(x, &m, &e);
 	if (n == 0)
 		n = sweep_cells(x, registry_caches, cell, &e);
 	if (n < 0) {

@@ -176,12 +176,12 @@ int observe_open(struct observe **out, const char *names, const struct collector
 	return 0;
 }
 
-void observe_mark(struct observe *o, int which, uint64_t t_ns)
+void observe_mark(struct observe *o, int which)
 {
 	pthread_mutex_lock(&o->lock);
 	for (int i = 0; i < o->n; i++)
 		if (o->one[i].ops->mark)
-			o->one[i].ops->mark(o->one[i].c, which, t_ns);
+			o->one[i].ops->mark(o->one[i].c, which, clock_ns());
 	pthread_mutex_unlock(&o->lock);
 }
 

@@ -25,7 +25,9 @@ struct sample {
  * may change (pids) until close. */
 int observe_open(struct observe **out, const char *names, const struct collector_env *env,
 		 struct metrics *m, int *missing, struct errbuf *e);
-void observe_mark(struct observe *o, int which, uint64_t t_ns);
+/* The window starts (0) or ends (1) now. Collectors get the time at which each is asked, so that
+ * what they make of it is a rate over exactly what they saw. */
+void observe_mark(struct observe *o, int which);
 /* Stops sampling and puts the window's results into `m`. net_bytes: body bytes in the window. */
 void observe_finish(struct observe *o, uint64_t net_bytes, struct metrics *m);
 /* Samples taken, oldest first; valid until close. */

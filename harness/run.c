@@ -16,7 +16,6 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/rng.h"
-#include "base/units.h"
 #include "harness/bench.h"
 #include "harness/ceilings.h"
 #include "harness/cgroup.h"
@@ -25,6 +24,7 @@
 #include "harness/meta.h"
 #include "harness/plot.h"
 #include "harness/registry.h"
+#include "harness/resolve.h"
 #include "harness/results.h"
 #include "harness/undo.h"
 
@@ -46,29 +46,6 @@ static void raise_limits(void)
 		rl.rlim_cur = rl.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &rl);
 	}
-}
-
-/* "auto" becomes what it means on this machine, so that experiment.exp says it. */
-static int resolve(struct plan *p, struct errbuf *e)
-{
-	struct experiment *x = &p->x;
-	uint64_t hot, budget, least = (x->quick ? 256ull : 1024ull) << 20;
-	char text[32];
-	int err = 0;
-
-	if (!strcmp(experiment_text(x, "content.hot"), "auto")) {
-		hot = p->b.machine.llc_bytes * (x->quick ? 8 : 16);
-		hot = hot > least ? hot : least;
-		err = experiment_resolve(x, "content.hot", units_size_text(hot, text, sizeof text),
-					 e);
-	}
-	if (!err && !units_size(experiment_text(x, "content.hot"), &hot) &&
-	    !strcmp(experiment_text(x, "content.cache_budget"), "auto")) {
-		budget = hot + (256ull << 20);
-		err = experiment_resolve(x, "content.cache_budget",
-					 units_size_text(budget, text, sizeof text), e);
-	}
-	return err;
 }
 
 /* Every stack is known and can run here, before anything is made. */
@@ -103,7 +80,7 @@ static int load_plan(struct plan *p, const struct run_options *o, struct errbuf 
 		err = experiment_load(&p->x, o->file, o->quick, o->sets, o->nsets, e);
 	}
 	if (!err)
-		err = resolve(p, e);
+		err = resolve(&p->x, &p->b.machine, e);
 	if (err)
 		return err;
 	p->cells = sweep_cells(&p->x, registry_caches, p->cell, e);

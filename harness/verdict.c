@@ -11,6 +11,7 @@
 #define RATIO_TOLERANCE 5.0  /* points, DESIGN.md section 3 */
 #define STEAL_MAX	10.0 /* per cent of the server's CPUs */
 #define IRQ_MAX		0.01
+#define LATE_MAX	0.03 /* of the window */
 #define NEAR		0.90 /* of a ceiling counts as bound by it */
 
 static double num(const json_t *j, const char *key)
@@ -41,6 +42,15 @@ static void check_load(struct outcome *o)
 		outcome_invalid(o, "%.0f errors beside %.0f responses", errors, responses);
 }
 
+/* Device and server should have read the same; more on the device is somebody else. */
+static void check_disk(const struct verdict_in *in, struct outcome *o, double window)
+{
+	double device = metrics_get(&o->m, "disk_read_gbps") * 1e9 / 8 * window;
+
+	if (isfinite(device) && isfinite(in->read_bytes) && device > 1.1 * in->read_bytes + 50e6)
+		note(o, "something else read the disk during some runs");
+}
+
 /* Achieved cache ratio: by residency of sampled objects, and by bytes from the disk. */
 static void check_ratio(const struct verdict_in *in, struct outcome *o)
 {
@@ -50,16 +60,15 @@ static void check_ratio(const struct verdict_in *in, struct outcome *o)
 	double flight = 100 * (double)cell_count(x, in->cell, "load.connections") *
 			(double)in->b->content.object_size / (body > 0 ? body : 1);
 	double slack = RATIO_TOLERANCE + (flight < 100 ? flight : 100);
-	double seen = metrics_get(&o->m, "cache_hit_pct"),
-	       disk = metrics_get(&o->m, "disk_read_gbps");
+	double seen = metrics_get(&o->m, "cache_hit_pct");
 
-	if (isfinite(disk) && body > 0) {
-		double hit = 100 * (1 - disk * 1e9 / 8 * window / body);
-
-		metrics_set(&o->m, "cache_hit_bytes_pct", hit > 0 ? hit : 0);
-	} else {
-		metrics_missing(&o->m, "cache_hit_bytes_pct", "disk reads were not measured");
-	}
+	if (isfinite(in->read_bytes) && body > 0)
+		metrics_set(&o->m, "cache_hit_bytes_pct",
+			    in->read_bytes < body ? 100 * (1 - in->read_bytes / body) : 0);
+	else
+		metrics_missing(&o->m, "cache_hit_bytes_pct",
+				"/proc/PID/io of the server can't be read");
+	check_disk(in, o, window);
 	if (!in->caches) {
 		metrics_missing(&o->m, "cache_hit_pct", "the stack does not use the page cache");
 		return;
@@ -107,8 +116,19 @@ static void check_host(const struct verdict_in *in, struct outcome *o)
 	}
 }
 
+/* Readings at the window's ends that came late describe another window. */
+static void check_marks(struct outcome *o)
+{
+	double window = (double)(o->t_end - o->t_start);
+
+	if ((double)o->mark_late_ns > LATE_MAX * window)
+		outcome_invalid(o, "counters were read %.0f ms late: the machine is too busy",
+				(double)o->mark_late_ns / 1e6);
+}
+
 void verdict(const struct verdict_in *in, struct outcome *o)
 {
+	check_marks(o);
 	check_load(o);
 	check_ratio(in, o);
 	check_bytes(o);
