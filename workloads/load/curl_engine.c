@@ -49,6 +49,7 @@ struct cconn {
 	int status;
 	bool added;
 	bool was_up; /* has had a connection */
+	char errtext[CURL_ERROR_SIZE];
 };
 
 struct csock {
@@ -65,7 +66,6 @@ struct ceng {
 	struct csock *socks; /* by descriptor */
 	int max_fd;
 	long bufsize;
-	char errtext[CURL_ERROR_SIZE];
 };
 
 /* ---- sockets and timers ---- */
@@ -196,6 +196,18 @@ static enum load_error kind_of(CURLcode rc)
 	}
 }
 
+/* Why, for people; libcurl's own text names the pinned host, which nobody knows. */
+static const char *reason(struct cconn *c, CURLcode rc)
+{
+	long os = 0;
+
+	if (rc == CURLE_COULDNT_CONNECT &&
+	    curl_easy_getinfo(c->h, CURLINFO_OS_ERRNO, &os) == CURLE_OK && os)
+		return os == EADDRNOTAVAIL ? "no local port is free (net.ipv4.ip_local_port_range)"
+					   : strerror((int)os);
+	return c->errtext[0] ? c->errtext : curl_easy_strerror(rc);
+}
+
 static void finished(struct ceng *en, struct cconn *c, CURLcode rc)
 {
 	struct run *r = en->base.run;
@@ -214,9 +226,7 @@ static void finished(struct ceng *en, struct cconn *c, CURLcode rc)
 	if (rc == CURLE_OK)
 		run_response(r, c->s, c->status, length);
 	else
-		run_fail(r, c->s, kind_of(rc),
-			 en->errtext[0] ? en->errtext : curl_easy_strerror(rc));
-	en->errtext[0] = '\0';
+		run_fail(r, c->s, kind_of(rc), reason(c, rc));
 }
 
 static uint64_t ceng_poll(struct engine *base, uint64_t now)
@@ -293,7 +303,7 @@ static int set_pin(struct ceng *en, struct cconn *c)
 static void set_common(struct ceng *en, struct cconn *c)
 {
 	curl_easy_setopt(c->h, CURLOPT_PRIVATE, c);
-	curl_easy_setopt(c->h, CURLOPT_ERRORBUFFER, en->errtext);
+	curl_easy_setopt(c->h, CURLOPT_ERRORBUFFER, c->errtext);
 	curl_easy_setopt(c->h, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(c->h, CURLOPT_PROXY, "");
 	curl_easy_setopt(c->h, CURLOPT_PROTOCOLS_STR, "http,https");
@@ -361,6 +371,7 @@ static int ceng_request(struct engine *base, struct slot *s)
 	else
 		curl_easy_setopt(c->h, CURLOPT_HTTPGET, 1L);
 	c->status = 0;
+	c->errtext[0] = '\0';
 	if (curl_multi_add_handle(c->sh->m, c->h) != CURLM_OK)
 		return -ENOMEM;
 	c->added = true;

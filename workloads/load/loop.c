@@ -141,7 +141,7 @@ static void tick(struct run *r, uint64_t now)
 	while (r->wait.head && r->wait.head->t_sent <= now && !r->fatal &&
 	       (r->wait.head->up || r->connecting < r->connect_max))
 		slot_go(r, r->wait.head);
-	while (r->flight.head && now - r->flight.head->t_sent > r->opts.timeout_ns) {
+	while (r->flight.head && r->flight.head->t_sent + r->opts.timeout_ns < now) {
 		struct slot *s = r->flight.head;
 
 		s->engine->ops->drop(s->engine, s);
