@@ -82,7 +82,7 @@ static void show_content(void *arg, uint64_t done, uint64_t total)
 	uint64_t now = clock_ns();
 
 	(void)arg;
-	if (now - last < NSEC_PER_SEC && done < total)
+	if (total < 100000000 || (now - last < NSEC_PER_SEC && done < total))
 		return;
 	last = now;
 	fprintf(stderr, "\rdcn: content: %.1f of %.1f GB written", (double)done / 1e9,
@@ -532,7 +532,7 @@ int cell_run(struct bench *b, const struct cell *c, const char *stack, bool obse
 	s->ops = registry_stack(s->stack, &s->env.variant, e);
 	err = s->ops ? 0 : -EINVAL;
 	if (!err) {
-		s->caches = registry_caches(s->stack);
+		s->caches = registry_caches(s->stack) && strcmp(text(s, "stack.caches"), "off");
 		err = set_up(s, observe, seed, e);
 	}
 	if (!err) { /* from here on a failure is this cell's, not the experiment's */

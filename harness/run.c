@@ -66,6 +66,26 @@ static int check_stacks(const struct plan *p, struct errbuf *e)
 	return 0;
 }
 
+/* Collectors are known, and the load generator is there. */
+static int check_rest(const struct plan *p, struct errbuf *e)
+{
+	char name[300], path[300];
+
+	for (const char *c = experiment_text(&p->x, "collect.collectors"); *c;) {
+		size_t n = strcspn(c, ", \t");
+
+		snprintf(name, sizeof name, "%.*s", (int)n, c);
+		if (n && !registry_collector(name, e))
+			return -EINVAL;
+		c += n;
+		c += strspn(c, ", \t");
+	}
+	snprintf(name, sizeof name, "%s/dcn-load", p->b.bin_dir);
+	if (!child_which(name, path, sizeof path))
+		return errf(e, -ENOSYS, "%s is missing: run make", name);
+	return 0;
+}
+
 static int load_plan(struct plan *p, const struct run_options *o, struct errbuf *e)
 {
 	const char *base;
@@ -86,13 +106,15 @@ static int load_plan(struct plan *p, const struct run_options *o, struct errbuf 
 	p->cells = sweep_cells(&p->x, registry_caches, p->cell, e);
 	if (p->cells < 0)
 		return p->cells;
+	snprintf(p->b.bin_dir, sizeof p->b.bin_dir, "%s", o->bin_dir);
 	err = check_stacks(p, e);
+	if (!err)
+		err = check_rest(p, e);
 	if (err)
 		return err;
 	p->blocks = (int)cell_count(&p->x, &p->cell[0], "run.repetitions");
 	p->planned = p->blocks * p->cells;
 	p->b.x = &p->x;
-	snprintf(p->b.bin_dir, sizeof p->b.bin_dir, "%s", o->bin_dir);
 	base = experiment_text(&p->x, "content.dir");
 	if (!*base)
 		base = getenv("DCN_CONTENT");
