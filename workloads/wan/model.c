@@ -66,14 +66,15 @@ void wan_bottleneck_free(struct wan_bottleneck *b)
 	b->departs = NULL;
 }
 
+/* A byte that is half sent still waits. */
 uint64_t wan_bottleneck_backlog(const struct wan_bottleneck *b, uint64_t now)
 {
-	unsigned __int128 bits;
+	unsigned __int128 bit_ns;
 
 	if (!b->rate || b->busy_until <= now)
 		return 0;
-	bits = (unsigned __int128)(b->busy_until - now) * b->rate / 1000000000u;
-	return (uint64_t)(bits / 8);
+	bit_ns = (unsigned __int128)(b->busy_until - now) * b->rate;
+	return (uint64_t)((bit_ns + 7999999999u) / 8000000000u);
 }
 
 uint64_t wan_bottleneck_time(const struct wan_bottleneck *b, uint32_t len)
