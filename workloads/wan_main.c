@@ -159,6 +159,7 @@ static void rest(struct box *b, const sigset_t *unblocked)
 	struct pollfd fds[1 + WAN_DIRS] = {{.fd = b->stats_fd, .events = POLLIN}};
 	uint64_t now = clock_ns(), next = UINT64_MAX, ns;
 	struct timespec ts, *timeout = NULL;
+	sigset_t waiting;
 	bool nap = b->may_nap && now - b->last_rx < NAP_AFTER_IDLE;
 	nfds_t n = 1;
 
@@ -180,8 +181,19 @@ static void rest(struct box *b, const sigset_t *unblocked)
 		ts.tv_nsec = (long)(ns % NSEC_PER_SEC);
 		timeout = &ts;
 	}
-	if (ppoll(fds, n, timeout, unblocked) > 0 && fds[0].revents)
+	if (ppoll(fds, n, timeout, unblocked) <= 0)
+		return;
+	if (fds[0].revents)
 		answer_stats(b);
+	for (nfds_t i = 1; i < n; i++)
+		if (fds[i].revents & (POLLERR | POLLHUP | POLLNVAL) && !stop) {
+			log_err("an interface is gone or down: stopping");
+			stop = 1;
+		}
+	/* A ppoll that finds work at once delivers no signal: look for one that waits. */
+	if (sigpending(&waiting) == 0 &&
+	    (sigismember(&waiting, SIGTERM) == 1 || sigismember(&waiting, SIGINT) == 1))
+		stop = 1;
 }
 
 static void run(struct box *b)
