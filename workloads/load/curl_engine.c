@@ -26,6 +26,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "workloads/load/run.h"
+#include "workloads/load/stls.h"
 
 #define BUF_TOTAL	   (256u << 20) /* receive buffers of all handles together, about */
 #define BUF_MIN		   (16u << 10)
@@ -264,7 +265,8 @@ static int set_tls(struct cconn *c, const struct load_opts *o)
 	CURLcode rc = CURLE_OK;
 
 	curl_easy_setopt(c->h, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_3);
-	curl_easy_setopt(c->h, CURLOPT_SSL_SESSIONID_CACHE, 0L); /* full handshakes only */
+	curl_easy_setopt(c->h, CURLOPT_TLS13_CIPHERS, STLS_SUITES); /* as the sink offers them */
+	curl_easy_setopt(c->h, CURLOPT_SSL_SESSIONID_CACHE, 0L);    /* full handshakes only */
 	if (o->insecure) {
 		curl_easy_setopt(c->h, CURLOPT_SSL_VERIFYPEER, 0L);
 		curl_easy_setopt(c->h, CURLOPT_SSL_VERIFYHOST, 0L);

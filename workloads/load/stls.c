@@ -151,7 +151,7 @@ SSL_CTX *stls_ctx(const struct load_opts *o, struct errbuf *e)
 		return NULL;
 	}
 	SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION);
-	SSL_CTX_set_ciphersuites(ctx, "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384");
+	SSL_CTX_set_ciphersuites(ctx, STLS_SUITES);
 	SSL_CTX_set_alpn_protos(ctx, alpn, sizeof alpn - 1);
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_keylog_callback(ctx, on_keylog);

@@ -26,6 +26,7 @@
 #define STLS_REC_MAX  (16384 + 256) /* RFC 8446 5.2: longest encrypted record */
 #define STLS_LOOK     2048	    /* records with less plaintext are always decrypted */
 #define STLS_SECRET   48
+#define STLS_SUITES   "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384" /* of all engines */
 #define STLS_SEAL_MAX 512 /* plaintext of one sealed request */
 
 struct stls_key {
