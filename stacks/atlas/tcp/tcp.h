@@ -182,10 +182,11 @@ bool tcp_next(struct tcp_conn *c, struct tcp_want *w);
 void tcp_set_min_pull(struct tcp_conn *c, uint32_t bytes);
 /* The retransmission `w` can't be produced now; it will be offered again. */
 void tcp_unwant(struct tcp_conn *c, const struct tcp_want *w);
-/* Hand over stream bytes [off, off + len), at most max_push in TCP_IOV_MAX pieces. New bytes must
- * come with off == tcp_snd_nxt(). Returns how many of them were transmitted: fewer than len when
- * the window has closed meanwhile or xmit had no room (then call again after the next want()), and
- * 0 for a retransmission that is no longer needed. -EPIPE: the connection can send no more. */
+/* Hand over stream bytes [off, off + len) in at most TCP_IOV_MAX pieces; up to max_push they leave
+ * as one segment, more is cut. New bytes must come with off == tcp_snd_nxt(). Returns how many of
+ * them were transmitted: fewer than len when the window has closed meanwhile or xmit had no room
+ * (then call again after the next want()), and 0 for a retransmission that is no longer needed.
+ * -EPIPE: the connection can send no more. */
 int tcp_push(struct tcp_conn *c, uint64_t off, const struct iovec *iov, int niov, uint32_t len,
 	     void *cookie, uint64_t now_ns);
 /* The stream ends at the offset given to the last tcp_avail(): FIN follows the last byte. */

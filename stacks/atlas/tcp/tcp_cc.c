@@ -188,7 +188,7 @@ uint32_t tcp_pace_quantum(const struct tcp_conn *c, uint64_t rate)
 {
 	uint64_t q = max64(rate * PACE_QUANTUM_NS / NSEC_PER_SEC, min32(c->cwnd / 2, 10u * c->mss));
 
-	q = min64(q, max32(c->s->cfg.max_push, 2u * c->mss));
+	q = min64(q, max32(tcp_max_push(c), 2u * c->mss));
 	q = max64(q - q % c->mss, c->mss);
 	return (uint32_t)max64(q, c->min_pull);
 }

@@ -88,6 +88,7 @@ static void establish(struct tcp_conn *c, const struct tcp_seg *g)
 	c->backoff = 0;
 	c->rto_start = c->last_tx = c->last_progress = s->now;
 	c->flags &= ~CF_NOBUFS;
+	tcp_touch(c);
 	tcp_arm(c);
 	s->st.established++;
 	s->ops.event(s->ctx, c, TCP_EV_ESTABLISHED, TCP_R_NONE);

@@ -70,8 +70,8 @@ int tcp_send(struct tcp_conn *c, struct tcp_out *o, uint64_t off, uint8_t flags)
 	o->hdr_len = 20;
 	if (c->flags & CF_TS)
 		tcp_hdr_ts(o, tcp_ts_now(c), c->ts_recent);
-	if (c->rq_head != NONE || c->flags & CF_DSACK)
-		put_sacks(c, o);
+	if ((c->rq_head != NONE || c->flags & CF_DSACK) && (!o->len || tcp_max_push(c) > c->mss))
+		put_sacks(c, o); /* they shrink the segment: only where it can be cut again */
 	o->mss = (uint16_t)(c->mss_base + 20 - o->hdr_len);
 	tcp_hdr_put(o, tcp_seq(c, off), ack, flags, (uint16_t)tcp_rx_window(c));
 	err = s->ops.xmit(s->ctx, o);

@@ -244,7 +244,7 @@ struct tcp_conn {
 	uint16_t w_slot;
 };
 
-static_assert(sizeof(struct tcp_conn) <= 896, "idle connections must stay small");
+static_assert(sizeof(struct tcp_conn) <= 640, "idle connections must stay small");
 
 struct tcp_tw {
 	struct tcp_tuple t;
@@ -351,6 +351,12 @@ static inline uint64_t tcp_fin_off(const struct tcp_conn *c)
 static inline uint32_t tcp_ts_now(const struct tcp_conn *c)
 {
 	return (uint32_t)(c->s->now / NSEC_PER_MSEC) + c->ts_off;
+}
+
+/* Most payload of one segment: a GSO push, or a plain segment where the path can't segment. */
+static inline uint32_t tcp_max_push(const struct tcp_conn *c)
+{
+	return c->s->cfg.max_push > c->s->cfg.mss ? c->s->cfg.max_push : c->mss;
 }
 
 /* Before snd_nxt moves: if nothing is in flight the retransmission timer starts (RFC 6298 5.1). */

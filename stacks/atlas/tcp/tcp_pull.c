@@ -109,7 +109,7 @@ void tcp_kick(struct tcp_conn *c)
 /* Bytes of a retransmission that may leave: whole segments within cwnd, at least one. */
 static uint32_t rexmit_room(const struct tcp_conn *c)
 {
-	uint32_t room = min32(cwnd_room(c), c->s->cfg.max_push);
+	uint32_t room = min32(cwnd_room(c), tcp_max_push(c));
 
 	return max32(room - room % c->mss, c->mss);
 }

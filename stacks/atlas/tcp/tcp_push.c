@@ -27,24 +27,25 @@ static int slice(const struct iovec *v, int n, uint32_t skip, uint32_t len, stru
 	return k;
 }
 
-static int push_new(struct tcp_conn *c, const struct iovec *iov, int niov, uint32_t len,
-		    void *cookie)
+/* One segment from the bytes [skip, skip + len) of the pieces. Returns how many it took. */
+static uint32_t push_one(struct tcp_conn *c, const struct iovec *iov, int niov, uint32_t skip,
+			 uint32_t len, void *cookie)
 {
 	struct tcp_stack *s = c->s;
 	struct tcp_out o = {.cookie = cookie, .iov = iov, .niov = niov};
 	struct iovec cut[TCP_IOV_MAX];
 	struct tcp_chunk *k;
 	uint64_t off = c->snd_nxt, end = tcp_usable_end(c);
-	uint32_t n = (uint32_t)min64(end - off, min32(len, s->cfg.max_push));
+	uint32_t n = (uint32_t)min64(end - off, min32(len, tcp_max_push(c)));
 	bool fin;
 	uint8_t flags = TCP_ACK;
 
 	if (!n)
 		return 0;
-	if (n < len) {
-		if (n > c->mss && off + n < c->avail_end)
-			n -= n % c->mss;
-		o.niov = slice(iov, niov, 0, n, cut);
+	if (n < len && n > c->mss)
+		n -= n % c->mss;
+	if (skip || n < len) {
+		o.niov = slice(iov, niov, skip, n, cut);
 		o.iov = cut;
 	}
 	fin = off + n == tcp_fin_off(c) && s->nfree_chunk >= 2; /* else it goes alone, later */
@@ -74,7 +75,19 @@ static int push_new(struct tcp_conn *c, const struct iovec *iov, int niov, uint3
 	else
 		tcp_send_fin(c);
 	tcp_arm(c);
-	return (int)n;
+	return n;
+}
+
+static int push_new(struct tcp_conn *c, const struct iovec *iov, int niov, uint32_t len,
+		    void *cookie)
+{
+	uint32_t done = 0, n;
+
+	do {
+		n = push_one(c, iov, niov, done, len - done, cookie);
+		done += n;
+	} while (n && done < len);
+	return (int)done;
 }
 
 /* Is the chunk still to be sent again? */
@@ -105,46 +118,62 @@ static int resend(struct tcp_conn *c, struct tcp_chunk *first, uint64_t end, str
 	return 0;
 }
 
+/* A retransmission that can't leave: whatever of [k, end) was asked for is offered again. */
+static void give_up(struct tcp_conn *c, struct tcp_chunk *k, uint64_t end)
+{
+	for (; k && k->start < end; k = chunk_at(c, k->next))
+		if (k->flags & CK_ASKED)
+			tcp_chunk_flag(c, k, 0, CK_ASKED);
+	tcp_retry_later(c);
+}
+
+/* The run of wanted bytes from `a` (in k) up to `end` becomes chunks of its own. Returns its end,
+ * or `a` if there is no chunk for the cut. */
+static uint64_t wanted_run(struct tcp_conn *c, struct tcp_chunk **first, uint64_t a, uint64_t end)
+{
+	struct tcp_chunk *k = tcp_chunk_carve(c, *first, a, min64(chunk_end(*first), end));
+	uint64_t b = a;
+
+	if (k)
+		*first = k;
+	while (k && wanted(k) && k->start < end) {
+		k = tcp_chunk_carve(c, k, k->start, min64(chunk_end(k), end));
+		if (!k)
+			break;
+		b = chunk_end(k);
+		k = chunk_at(c, k->next);
+	}
+	return b;
+}
+
 static int push_again(struct tcp_conn *c, uint64_t off, const struct iovec *iov, int niov,
 		      uint32_t len, void *cookie)
 {
-	uint64_t end = off + len;
-	struct tcp_chunk *k = chunk_at(c, c->head), *first;
+	uint64_t end = off + len, a, b;
+	struct tcp_chunk *k = chunk_at(c, c->head);
 	struct iovec cut[TCP_IOV_MAX];
 	int sent = 0;
 
 	while (k && chunk_end(k) <= off)
 		k = chunk_at(c, k->next);
 	while (k && k->start < end) {
-		struct tcp_out o = {.cookie = cookie};
-		uint64_t a, b;
+		struct tcp_out o = {.cookie = cookie, .iov = cut};
 
 		if (!wanted(k)) {
 			k = chunk_at(c, k->next);
 			continue;
 		}
-		first = k = tcp_chunk_carve(c, k, max64(k->start, off), min64(chunk_end(k), end));
-		if (!k)
-			break;
-		a = k->start;
-		b = chunk_end(k);
-		for (k = chunk_at(c, k->next); k && wanted(k) && k->start < end;
-		     k = chunk_at(c, k->next)) {
-			k = tcp_chunk_carve(c, k, k->start, min64(chunk_end(k), end));
-			if (!k)
-				break;
-			b = chunk_end(k);
-		}
+		a = max64(k->start, off);
+		b = wanted_run(c, &k, a, min64(end, a + tcp_max_push(c)));
 		o.len = (uint32_t)(b - a);
 		o.niov = slice(iov, niov, (uint32_t)(a - off), o.len, cut);
-		o.iov = cut;
-		if (resend(c, first, b, &o)) {
-			for (k = first; k && k->start < b; k = chunk_at(c, k->next))
-				tcp_chunk_flag(c, k, 0, CK_ASKED); /* offer it again */
-			tcp_retry_later(c);
+		if (a == b || resend(c, k, b, &o)) {
+			give_up(c, k, end);
 			break;
 		}
 		sent += (int)o.len;
+		while (k && k->start < b)
+			k = chunk_at(c, k->next);
 	}
 	tcp_arm(c);
 	return sent;

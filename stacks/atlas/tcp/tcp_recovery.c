@@ -120,15 +120,18 @@ static void reno(struct tcp_conn *c, struct tcp_acked *a)
 static void prr(struct tcp_conn *c, const struct tcp_acked *a)
 {
 	uint32_t pipe = tcp_pipe(c), limit, snd;
+	uint64_t segs;
 	int64_t n;
 
 	c->prr_delivered += a->delivered;
 	if (c->flags & CF_PMTU)
 		return;
 	if (pipe > c->ssthresh) {
-		n = (int64_t)(((uint64_t)c->prr_delivered * c->ssthresh + c->recover_fs - 1) /
-			      max32(c->recover_fs, 1)) -
-		    c->prr_out;
+		/* in whole segments, rounded up as the RFC rounds its bytes */
+		segs = ((uint64_t)c->prr_delivered * c->ssthresh / max32(c->recover_fs, 1) +
+			c->mss - 1) /
+		       c->mss;
+		n = (int64_t)(segs * c->mss) - c->prr_out;
 		snd = n > 0 ? (uint32_t)n : 0;
 	} else {
 		n = (int64_t)c->prr_delivered - c->prr_out;
@@ -144,6 +147,8 @@ static void prr(struct tcp_conn *c, const struct tcp_acked *a)
 
 void tcp_recovery_ack(struct tcp_conn *c, const struct tcp_seg *g, struct tcp_acked *a)
 {
+	bool recovering = c->ca_state == CA_RECOVERY;
+
 	if (a->dsack) {
 		c->undo_bytes -= min32(c->undo_bytes, a->dsack_len);
 		tcp_rack_dsack(c);
@@ -162,7 +167,7 @@ void tcp_recovery_ack(struct tcp_conn *c, const struct tcp_seg *g, struct tcp_ac
 		tcp_enter_recovery(c);
 	if (c->ca_state == CA_RECOVERY)
 		prr(c, a);
-	else if (a->cum)
+	else if (a->cum && !recovering)
 		tcp_cc_acked(c, a);
 }
 

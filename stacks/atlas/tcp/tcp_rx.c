@@ -197,7 +197,7 @@ static void take_fin(struct tcp_conn *c)
 static void ack_policy(struct tcp_conn *c, uint32_t len, bool in_order)
 {
 	c->unacked_rx += len;
-	if (!in_order || c->unacked_rx >= 2 * c->rcv_mss || c->rq_head != NONE)
+	if (!in_order || c->unacked_rx >= 2 * c->rcv_mss || c->flags & CF_DSACK)
 		tcp_ack_now(c);
 	else if (c->due[DL_ACK] == NEVER)
 		tcp_due(c, DL_ACK, c->s->now + DELACK_NS);
@@ -207,7 +207,7 @@ void tcp_rx(struct tcp_conn *c, const struct tcp_seg *g, int64_t off)
 {
 	const uint8_t *p = g->data;
 	uint32_t len = g->len, take;
-	bool fin = g->flags & TCP_FIN, in_order;
+	bool fin = g->flags & TCP_FIN, in_order, holes = c->rq_head != NONE;
 	uint64_t start;
 
 	if (c->state != TS_ESTABLISHED && c->state != TS_FIN_WAIT_1 && c->state != TS_FIN_WAIT_2) {
@@ -263,7 +263,7 @@ void tcp_rx(struct tcp_conn *c, const struct tcp_seg *g, int64_t off)
 	}
 	if (c->state == TS_CLOSED)
 		return;
-	ack_policy(c, len, in_order);
+	ack_policy(c, len, in_order && !holes); /* RFC 5681 4.2: at once when a gap is filled */
 	if (c->rcv_nxt == c->fin_off)
 		take_fin(c);
 }

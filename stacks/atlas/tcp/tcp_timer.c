@@ -142,13 +142,10 @@ void tcp_arm(struct tcp_conn *c)
 				c->tmode = TM_REO;
 				at = c->reo_at;
 			}
-		} else if (tcp_tlp_eligible(c)) {
-			uint64_t pto = tcp_tlp_pto(c);
-
-			if (pto < at) {
-				c->tmode = TM_TLP;
-				at = pto;
-			}
+		} else if (c->head != NONE && tcp_tlp_eligible(c)) {
+			c->tmode =
+				TM_TLP; /* RFC 8985 7.2: in place of an RTO that would come first */
+			at = min64(at, tcp_tlp_pto(c));
 		}
 	} else if (tcp_window_blocked(c)) {
 		c->tmode = TM_PERSIST;
