@@ -27,6 +27,7 @@
 #include "harness/interrupt.h"
 #include "harness/load.h"
 #include "harness/registry.h"
+#include "harness/stackstats.h"
 #include "harness/testbed_cpu.h"
 #include "harness/treeio.h"
 #include "harness/undo.h"
@@ -62,7 +63,7 @@ struct stage {
 	struct wan wan;
 	struct evictor evictor;
 	char work[64], stack_dir[80], cert[96], key[96];
-	char cgroup_procs[288];
+	char cgroup_procs[288], options[640]; /* [collect] keys of single collectors */
 	bool tb_up, caches;
 	uint64_t irq0[CPUS_MAX], irq1[CPUS_MAX];
 	int irqs;	      /* CPUs counted, < 0 unknown */
@@ -454,6 +455,7 @@ static void take_results(struct stage *s, int status)
 		metrics_missing(&o->m, "cpu_pct", s->tb.cpu_why);
 	if (s->ops->stats)
 		o->stats = s->ops->stats(&s->env, &s->proc);
+	stackstats_metrics(o->stats, &o->m);
 	o->valid = true;
 	verdict(&in, o);
 }
@@ -477,6 +479,20 @@ static void tear_down(struct stage *s)
 		undo_remove_dir(s->work);
 }
 
+/* "llc.events=a,b;membw.source=imc": every key of [collect] that names its collector. */
+static void collect_options(struct stage *s)
+{
+	size_t at = 0;
+
+	for (int i = 0; i < settings_n && at < sizeof s->options; i++) {
+		const char *t = cell_setting(s->b->x, s->cell, i);
+
+		if (!strcmp(settings[i].section, "collect") && strchr(settings[i].key, '.') && *t)
+			at += (size_t)snprintf(s->options + at, sizeof s->options - at, "%s%s=%s",
+					       at ? ";" : "", settings[i].key, t);
+	}
+}
+
 static int set_up(struct stage *s, bool observe, uint64_t seed, struct errbuf *e)
 {
 	int err = make_dirs(s, e);
@@ -495,12 +511,13 @@ static int set_up(struct stage *s, bool observe, uint64_t seed, struct errbuf *e
 		err = make_budget(s, e);
 	if (err)
 		return err;
+	collect_options(s);
 	s->cenv = (struct collector_env){
 		.tb = &s->tb,
 		.proc_root = "/proc",
 		.sys_root = "/sys",
 		.cgroup_dir = s->cg.dir[0] ? s->cg.dir : NULL,
-		.options = "",
+		.options = s->options,
 		.interval_ns = cell_ns(s->b->x, s->cell, "collect.interval"),
 	};
 	if (observe) {

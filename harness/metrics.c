@@ -42,6 +42,8 @@ const struct metric_info metric_columns[] = {
 	{"cache_hit_pct", "%", "achieved cache ratio: requests that found their object resident"},
 	{"cache_hit_bytes_pct", "%", "the same by bytes: body bytes not read from the disk"},
 	{"retrans_pct", "%", "TCP segments sent again"},
+	{"copied_pct", "%",
+	 "bytes that the stack knows to be copied on transmission, of those sent"},
 	{"verified_share", "", "share of responses compared byte by byte"},
 	{"ceil_disk_gbps", "Gb/s", "fio on the same files, same block"},
 	{"ceil_client_gbps", "Gb/s", "the null stack, same TLS and connections, same block"},

@@ -44,6 +44,20 @@ static bool has_variants(const struct stack_ops *s, const char *variant)
 	return true;
 }
 
+static void near_name(const struct stack_ops *s, const char *variant, const char *name, int *least,
+		      char best[64])
+{
+	char full[64];
+	int d;
+
+	snprintf(full, sizeof full, "%s%s%s", s->name, variant ? ":" : "", variant ? variant : "");
+	d = setting_distance(full, name);
+	if (d < *least) {
+		*least = d;
+		memcpy(best, full, sizeof full);
+	}
+}
+
 static const char *nearest(const char *name)
 {
 	static char best[64];
@@ -53,20 +67,9 @@ static const char *nearest(const char *name)
 	for (int i = 0; registry_stacks[i]; i++) {
 		const struct stack_ops *s = registry_stacks[i];
 
-		for (int k = -1; k < 0 || (s->variants && s->variants[k]); k++) {
-			char full[64];
-			int d;
-
-			snprintf(full, sizeof full, "%s%s%s", s->name, k < 0 ? "" : ":",
-				 k < 0 ? "" : s->variants[k]);
-			d = setting_distance(full, name);
-			if (d < least) {
-				least = d;
-				memcpy(best, full, sizeof best);
-			}
-			if (!s->variants)
-				break;
-		}
+		near_name(s, NULL, name, &least, best);
+		for (int k = 0; s->variants && s->variants[k]; k++)
+			near_name(s, s->variants[k], name, &least, best);
 	}
 	return best[0] ? best : NULL;
 }

@@ -24,6 +24,7 @@
 #include "harness/meta.h"
 #include "harness/plot.h"
 #include "harness/registry.h"
+#include "harness/report.h"
 #include "harness/resolve.h"
 #include "harness/results.h"
 #include "harness/undo.h"
@@ -223,6 +224,8 @@ static int finish(struct plan *p, const struct run_options *o, int err, struct e
 		log_err("%s", e->s);
 	if (p->done && !o->no_plot && plot_dir(p->r.dir, o->bin_dir, &why))
 		log_warn("no figure: %s", why.s);
+	if (p->done && report_write(p->r.dir, &why))
+		log_warn("no report: %s", why.s);
 	printf("%s\n", p->r.dir);
 	if (sig) {
 		log_info("stopped; `dcn run --resume %s` goes on", p->r.dir);

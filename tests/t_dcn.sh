@@ -1,7 +1,9 @@
 #!/bin/bash
 # The driver from outside: bad input, a whole run, resuming, signals, kill -9 and restore. Whatever
 # happens, nothing stays behind: no namespace, process, cgroup or scratch directory of that run.
+# shellcheck disable=SC2154,SC2034
 cd "$(dirname "$0")/.." || exit 1
+# shellcheck source=tests/lib.sh disable=SC2154,SC2034
 . tests/lib.sh
 
 DCN=${DCN:-build/dcn}
