@@ -235,6 +235,22 @@ t_killed_means_dead_path() {
 	[ "$(probe flood 5)" = 0 ] || { echo "packets pass undelayed"; return 1; }
 	wan_up --loss 0.001 && probe rtt 0 9 && wan_down # the next one needs no cleaning up
 }
+t_stops_when_never_idle() {
+	wan_up --loss 0.01 && { probe get 3000000000 >/dev/null 2>&1 & } && sleep 0.5 && wan_down
+	local rc=$?
+	kill %% 2>/dev/null
+	return $rc
+}
+t_stops_with_its_interface() { # the last one: the testbed is broken then
+	local _
+	wan_up --rtt 2ms --loss 0.01 && ip -n "$cli_ns" link del c0 || return 1
+	for _ in $(seq 100); do
+		kill -0 "$wan_pid" 2>/dev/null || return 0
+		sleep 0.05
+	done
+	echo "still there"
+	return 1
+}
 fails() { # exit code, word, command...
 	local rc=$1 word=$2 out got
 	shift 2
@@ -250,7 +266,8 @@ t_errors() {
 }
 
 for t in delay data_is_forwarded_by_the_kernel range jitter loss_is_what_is_counted everything_at_once rate \
-	segment segment_with_loss stats_socket leaves_nothing killed_means_dead_path errors; do
+	segment segment_with_loss stats_socket leaves_nothing killed_means_dead_path errors stops_when_never_idle \
+	stops_with_its_interface; do
 	check "wan $t" "t_$t"
 	[ -z "$wan_pid" ] || { kill -9 "$wan_pid" 2>/dev/null; wait "$wan_pid" 2>/dev/null; wan_pid=; }
 done

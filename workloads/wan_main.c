@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -31,6 +32,8 @@
 #define NAP_NS	       (200 * NSEC_PER_USEC)
 #define NAP_MIN_DELAY  NSEC_PER_MSEC
 #define NAP_AFTER_IDLE (10 * NSEC_PER_MSEC) /* then wait for arrivals in poll */
+#define SLEEP_MAX      NSEC_PER_SEC
+#define LOOK_EVERY     64
 #define STAMP_AGE_MAX  (100 * NSEC_PER_MSEC)
 
 enum side { SERVER, CLIENT, SIDES };
@@ -41,17 +44,11 @@ struct box {
 	struct wan_path path[WAN_DIRS];
 	bool taken[WAN_DIRS];
 	bool may_nap;
-	int stats_fd;
+	bool stop;
+	int stats_fd, signal_fd;
+	unsigned int sleepless; /* rests in a row that had no time to sleep */
 	uint64_t t_start, last_rx;
 };
-
-static volatile sig_atomic_t stop;
-
-static void on_signal(int sig)
-{
-	(void)sig;
-	stop = 1;
-}
 
 /* --- one turn -------------------------------------------------------------------------------- */
 
@@ -153,69 +150,63 @@ static void answer_stats(struct box *b)
 	close(fd);
 }
 
-/* Until a packet comes, the next is due, somebody wants statistics or a signal says stop. */
-static void rest(struct box *b, const sigset_t *unblocked)
+static void handle_events(struct box *b, const struct pollfd *fds, nfds_t n)
 {
-	struct pollfd fds[1 + WAN_DIRS] = {{.fd = b->stats_fd, .events = POLLIN}};
-	uint64_t now = clock_ns(), next = UINT64_MAX, ns;
-	struct timespec ts, *timeout = NULL;
-	sigset_t waiting;
-	bool nap = b->may_nap && now - b->last_rx < NAP_AFTER_IDLE;
-	nfds_t n = 1;
+	if (fds[0].revents)
+		b->stop = true;
+	if (fds[1].revents)
+		answer_stats(b);
+	for (nfds_t i = 2; i < n; i++)
+		if (fds[i].revents & (POLLERR | POLLHUP | POLLNVAL) && !b->stop) {
+			log_err("an interface is gone or down: stopping");
+			b->stop = true;
+		}
+}
 
-	for (int dir = 0; dir < WAN_DIRS; dir++) {
-		if (!b->taken[dir])
-			continue;
-		if (wan_path_next(&b->path[dir]) < next)
+/* How long to sleep now, ns: until the next packet is due, less what is spent awake. */
+static uint64_t time_left(const struct box *b, bool nap)
+{
+	uint64_t now = clock_ns(), next = UINT64_MAX, ns;
+
+	for (int dir = 0; dir < WAN_DIRS; dir++)
+		if (b->taken[dir] && wan_path_next(&b->path[dir]) < next)
 			next = wan_path_next(&b->path[dir]);
-		if (!nap)
-			fds[n++] = (struct pollfd){.fd = in_port(b, dir)->io->fd, .events = POLLIN};
-	}
 	if (next <= now + b->cfg.spin)
-		return;
-	ns = next == UINT64_MAX ? UINT64_MAX : next - now - b->cfg.spin;
+		return 0;
+	ns = next == UINT64_MAX ? SLEEP_MAX : next - now - b->cfg.spin;
 	if (nap && ns > NAP_NS)
 		ns = NAP_NS;
-	if (ns != UINT64_MAX) {
-		ts.tv_sec = (time_t)(ns / NSEC_PER_SEC);
-		ts.tv_nsec = (long)(ns % NSEC_PER_SEC);
-		timeout = &ts;
-	}
-	if (ppoll(fds, n, timeout, unblocked) <= 0)
+	return ns < SLEEP_MAX ? ns : SLEEP_MAX;
+}
+
+/* Until a packet comes, the next is due, somebody wants statistics or a signal says stop. A box
+ * that has no time to sleep still looks at the last two now and then. */
+static void rest(struct box *b)
+{
+	struct pollfd fds[2 + WAN_DIRS] = {{.fd = b->signal_fd, .events = POLLIN},
+					   {.fd = b->stats_fd, .events = POLLIN}};
+	bool nap = b->may_nap && clock_ns() - b->last_rx < NAP_AFTER_IDLE;
+	uint64_t ns = time_left(b, nap);
+	struct timespec ts = {.tv_sec = (time_t)(ns / NSEC_PER_SEC),
+			      .tv_nsec = (long)(ns % NSEC_PER_SEC)};
+	nfds_t n = 2;
+
+	if (!ns && ++b->sleepless % LOOK_EVERY)
 		return;
-	if (fds[0].revents)
-		answer_stats(b);
-	for (nfds_t i = 1; i < n; i++)
-		if (fds[i].revents & (POLLERR | POLLHUP | POLLNVAL) && !stop) {
-			log_err("an interface is gone or down: stopping");
-			stop = 1;
-		}
-	/* A ppoll that finds work at once delivers no signal: look for one that waits. */
-	if (sigpending(&waiting) == 0 &&
-	    (sigismember(&waiting, SIGTERM) == 1 || sigismember(&waiting, SIGINT) == 1))
-		stop = 1;
+	for (int dir = 0; dir < WAN_DIRS; dir++)
+		if (b->taken[dir] && !nap)
+			fds[n++] = (struct pollfd){.fd = in_port(b, dir)->io->fd, .events = POLLIN};
+	if (ppoll(fds, n, &ts, NULL) > 0)
+		handle_events(b, fds, n);
 }
 
 static void run(struct box *b)
 {
-	sigset_t block, old;
-	struct sigaction sa = {.sa_handler = on_signal};
-
-	/* Signals come only inside ppoll, so none is missed between the check and the sleep. */
-	sigemptyset(&block);
-	sigaddset(&block, SIGTERM);
-	sigaddset(&block, SIGINT);
-	sigprocmask(SIG_BLOCK, &block, &old);
-	sigdelset(&old, SIGTERM);
-	sigdelset(&old, SIGINT);
-	sigaction(SIGTERM, &sa, NULL);
-	sigaction(SIGINT, &sa, NULL);
-	signal(SIGPIPE, SIG_IGN);
 	fputs("ready\n", stderr);
-	for (unsigned int busy = 0; !stop; busy++) {
-		if (turn(b) && busy % 64)
+	for (unsigned int busy = 0; !b->stop; busy++) {
+		if (turn(b) && busy % LOOK_EVERY)
 			continue;
-		rest(b, &old);
+		rest(b);
 	}
 }
 
@@ -235,6 +226,20 @@ static int open_stats(struct box *b, struct errbuf *e)
 	    listen(b->stats_fd, 8))
 		return errf(e, -errno, "statistics socket %s: %s", a.sun_path, strerror(errno));
 	return 0;
+}
+
+/* SIGTERM and SIGINT become readable, so that none is missed however busy the loop is. */
+static int open_signals(struct box *b, struct errbuf *e)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	b->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	return b->signal_fd < 0 ? errf(e, -errno, "signalfd: %s", strerror(errno)) : 0;
 }
 
 static int open_ports(struct box *b, struct errbuf *e)
@@ -268,7 +273,9 @@ static int open_box(struct box *b, struct errbuf *e)
 	b->t_start = clock_ns();
 	for (int dir = 0; dir < WAN_DIRS; dir++)
 		b->taken[dir] = wan_takes(&b->cfg, (enum wan_dir)dir);
-	err = open_ports(b, e);
+	err = open_signals(b, e);
+	if (!err)
+		err = open_ports(b, e);
 	for (int dir = 0; !err && dir < WAN_DIRS; dir++) {
 		struct wan_out out = wan_port_out(out_port(b, dir));
 
@@ -363,7 +370,7 @@ int main(int argc, char **argv)
 			log_err("%s", e.s);
 		return err < 0 ? 2 : 0;
 	}
-	b.stats_fd = -1;
+	b.stats_fd = b.signal_fd = -1;
 	prctl(PR_SET_TIMERSLACK, 1);
 	if (open_box(&b, &e)) {
 		log_err("%s", e.s);
