@@ -125,11 +125,12 @@ server_killed() { # url, engine
 }
 
 interrupted() { # signal
+	rm -f "$tmp/events"
 	ip netns exec "$srv_ns" "$load" --content "$tmp/c" --connections 8 --warmup 100ms --duration 20s --url $plain \
 		--events-fd 3 >"$tmp/out" 2>"$tmp/err" 3>"$tmp/events" &
 	local pid=$! _
 	for _ in $(seq 100); do
-		grep -q start "$tmp/events" && break
+		grep -qs start "$tmp/events" && break
 		sleep 0.1
 	done
 	kill "-$1" $pid

@@ -3,7 +3,6 @@
  * client and the path, not of a server. Command line, threads, signals. */
 #include <errno.h>
 #include <getopt.h>
-#include <openssl/ssl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -21,7 +20,7 @@
 
 static const char usage_text[] =
 	"usage: dcn-null --ip ADDR --content DIR [--port N] [--tls-port N --cert FILE --key FILE]\n"
-	"                [--workers N] [--corrupt /hot/NNNNNN]\n"
+	"                [--workers N] [--aead NAME] [--corrupt /hot/NNNNNN]\n"
 	"\n"
 	"Answers GET and HEAD of /hot/NNNNNN and /cold/NNNNNN from memory, byte for byte what the\n"
 	"catalogue DIR/catalog.json describes (the files themselves are not read).\n"
@@ -30,6 +29,7 @@ static const char usage_text[] =
 	"  --port N          port for HTTP\n"
 	"  --tls-port N      port for HTTPS (TLS 1.3, AES-128-GCM, no tickets)\n"
 	"  --cert, --key F   PEM certificate chain and private key\n"
+	"  --aead NAME       ipsec-mb (default) or openssl: who encrypts\n"
 	"  --content DIR     where catalog.json is\n"
 	"  --workers N       threads, each with its own listener (default 1)\n"
 	"  --corrupt PATH    serve this object with one wrong byte: tests a client's checking\n"
@@ -40,7 +40,7 @@ static const char usage_text[] =
 
 struct args {
 	struct null_cfg cfg;
-	const char *content, *cert, *key, *corrupt;
+	const char *content, *cert, *key, *corrupt, *aead;
 	int workers;
 };
 
@@ -66,8 +66,8 @@ static int parse(int argc, char **argv, struct args *a)
 	static const struct option opts[] = {
 		{"ip", 1, 0, 'i'},	{"port", 1, 0, 'p'},	{"tls-port", 1, 0, 't'},
 		{"cert", 1, 0, 'c'},	{"key", 1, 0, 'k'},	{"content", 1, 0, 'd'},
-		{"workers", 1, 0, 'w'}, {"corrupt", 1, 0, 'x'}, {"help", 0, 0, 'h'},
-		{0, 0, 0, 0},
+		{"workers", 1, 0, 'w'}, {"corrupt", 1, 0, 'x'}, {"aead", 1, 0, 'a'},
+		{"help", 0, 0, 'h'},	{0, 0, 0, 0},
 	};
 	int o;
 
@@ -93,6 +93,9 @@ static int parse(int argc, char **argv, struct args *a)
 			break;
 		case 'w':
 			a->workers = number(optarg, 1, WORKERS_MAX);
+			break;
+		case 'a':
+			a->aead = optarg;
 			break;
 		case 'x':
 			a->corrupt = optarg;
@@ -120,7 +123,6 @@ static int parse(int argc, char **argv, struct args *a)
 static void *worker(void *arg)
 {
 	null_srv_run(arg);
-	free(null_tls_out.p);
 	return NULL;
 }
 
@@ -169,7 +171,7 @@ out:
 
 int main(int argc, char **argv)
 {
-	struct args a = {.workers = 1, .cfg = {.corrupt = -1}};
+	struct args a = {.workers = 1, .aead = "ipsec-mb", .cfg = {.corrupt = -1}};
 	struct errbuf e = {""};
 	sigset_t sigs;
 	int rc;
@@ -187,13 +189,12 @@ int main(int argc, char **argv)
 		if (a.cfg.corrupt < 0)
 			return usage_error("--corrupt names no object of the catalogue");
 	}
-	if (a.cfg.tls_port) {
-		a.cfg.tls = null_tls_ctx(a.cert, a.key, &e);
-		if (!a.cfg.tls) {
-			log_err("%s", e.s);
-			return 1;
-		}
-	}
+	a.cfg.tls = (struct tls_ctx_cfg){.cert_file = a.cert,
+					 .key_file = a.key,
+					 .aead = aead_find(a.aead),
+					 .suites = "TLS_AES_128_GCM_SHA256"};
+	if (!a.cfg.tls.aead)
+		return usage_error("--aead must be ipsec-mb or openssl");
 	raise_files();
 	sigemptyset(&sigs);
 	sigaddset(&sigs, SIGINT);
@@ -206,6 +207,5 @@ int main(int argc, char **argv)
 	}
 	rc = serve(&a, &sigs);
 	close(a.cfg.stop_fd);
-	SSL_CTX_free(a.cfg.tls);
 	return rc;
 }

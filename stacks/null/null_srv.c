@@ -1,8 +1,9 @@
 /* null_srv: epoll, edge triggered, one registration a connection and no further epoll_ctl.
  *
- * The one idea: an object is generated straight into a buffer that stays in the L2 cache and sent
- * from there, so that neither a file nor DRAM is in the path and the server costs little more than
- * its send() calls. What the socket does not take is kept with the connection.
+ * The one idea: an object is generated straight into a buffer that stays in the L2 cache, sealed
+ * there in place (TLS by the record layer of stacks/atlas/tls) and sent from there, so that neither
+ * a file nor DRAM is in the path and the server costs little more than its send() calls. What the
+ * socket does not take is kept with the connection.
  *
  * Limits: request heads NULL_HEAD_MAX; one response at a time (pipelined requests wait in the input
  * buffer and the socket); unsent bytes at most one chunk; RESPONSES_A_TURN bounds how long one
@@ -13,7 +14,6 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>
-#include <openssl/err.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -25,15 +25,22 @@
 #include "stacks/null/null_http.h"
 
 #define CHUNK		 (128 * 1024) /* generated and sent at once; must stay cache resident */
-#define TLS_CHUNK	 (4 * 16384)  /* four full records */
+#define RECORDS		 8	      /* the same over TLS */
+#define RECORD_WIRE	 (TLS_RECORD_MAX + TLS_OVERHEAD)
+#define BUF_SIZE	 (RECORDS * RECORD_WIRE)
+#define READ_SIZE	 (20 * 1024) /* a whole record */
+#define IN_MAX		 (NULL_HEAD_MAX + READ_SIZE)
 #define BATCH		 256
 #define RESPONSES_A_TURN 8
+
+_Static_assert(BUF_SIZE >= CHUNK, "one buffer serves both");
 
 struct conn {
 	int fd;
 	bool listener, tls_listener; /* else a connection */
-	bool readable, peer_closed, close_after, queued;
-	SSL *ssl;
+	bool readable, peer_closed, close_after, queued, broken;
+	struct null_srv *srv;
+	struct tls_conn *tls;
 	char *in; /* part of a request head or pipelined requests; NULL if none */
 	size_t in_len;
 	uint8_t *out; /* formed but not yet taken by the socket; NULL if none */
@@ -48,46 +55,63 @@ struct null_srv {
 	int ep;
 	struct conn plain, tls, stop, all; /* `all` is a list head */
 	struct conn *runq;
-	uint8_t *buf; /* CHUNK */
+	struct tls_ctx *tls_ctx;
+	uint8_t *buf;  /* BUF_SIZE */
+	uint8_t *rbuf; /* READ_SIZE */
 	bool full_told;
 };
 
-static void conn_free(struct null_srv *s, struct conn *c)
+static void conn_free(struct conn *c)
 {
-	(void)s;
 	c->prev->next = c->next;
 	c->next->prev = c->prev;
-	SSL_free(c->ssl);
+	if (c->tls)
+		tls_free(c->tls);
 	close(c->fd);
 	free(c->in);
 	free(c->out);
 	free(c);
 }
 
-/* Send p[0, n) or keep what is left. 1 all gone, 0 kept, -1 the connection is broken. */
-static int send_or_keep(struct conn *c, const uint8_t *p, size_t n, bool more)
+/* ---- sending ---- */
+
+/* Append to what the socket did not take. */
+static bool keep(struct conn *c, const uint8_t *p, size_t n)
+{
+	size_t have = c->out ? c->out_len - c->out_off : 0;
+	uint8_t *q = malloc(have + n);
+
+	if (!q)
+		return false;
+	if (have)
+		memcpy(q, c->out + c->out_off, have);
+	memcpy(q + have, p, n);
+	free(c->out);
+	c->out = q;
+	c->out_off = 0;
+	c->out_len = have + n;
+	return true;
+}
+
+/* Send p[0, n) behind what is kept. 1 all gone, 0 some kept, -1 the connection is broken. */
+static int send_or_keep(struct conn *c, const uint8_t *p, size_t n)
 {
 	size_t at = 0;
 
-	while (at < n) {
-		ssize_t k = send(c->fd, p + at, n - at, MSG_NOSIGNAL | (more ? MSG_MORE : 0));
+	while (!c->out && at < n) {
+		ssize_t k = send(c->fd, p + at, n - at, MSG_NOSIGNAL);
 
-		if (k < 0) {
-			if (errno == EINTR)
-				continue;
-			if (errno != EAGAIN)
-				return -1;
-			c->out = malloc(n - at);
-			if (!c->out)
-				return -1;
-			memcpy(c->out, p + at, n - at);
-			c->out_len = n - at;
-			c->out_off = 0;
-			return 0;
-		}
+		if (k < 0 && errno == EINTR)
+			continue;
+		if (k < 0 && errno != EAGAIN)
+			return -1;
+		if (k < 0)
+			break;
 		at += (size_t)k;
 	}
-	return 1;
+	if (at == n)
+		return 1;
+	return keep(c, p + at, n - at) ? 0 : -1;
 }
 
 /* As send_or_keep(), for what was kept before. */
@@ -96,8 +120,10 @@ static int flush_kept(struct conn *c)
 	while (c->out) {
 		ssize_t k = send(c->fd, c->out + c->out_off, c->out_len - c->out_off, MSG_NOSIGNAL);
 
+		if (k < 0 && errno == EINTR)
+			continue;
 		if (k < 0)
-			return errno == EAGAIN ? 0 : errno == EINTR ? 0 : -1;
+			return errno == EAGAIN ? 0 : -1;
 		c->out_off += (size_t)k;
 		if (c->out_off == c->out_len) {
 			free(c->out);
@@ -107,36 +133,70 @@ static int flush_kept(struct conn *c)
 	return 1;
 }
 
-/* Send what OpenSSL wrote. */
-static int flush_tls(struct conn *c)
+/* The next n bytes of the response's body. */
+static void fill(struct null_srv *s, struct conn *c, uint8_t *p, size_t n)
 {
-	struct null_out *o = &null_tls_out;
-	int r = o->len ? send_or_keep(c, o->p, o->len, false) : 1;
+	uint64_t flip = s->cfg.content.object_size / 2;
 
-	o->len = 0;
-	return r;
+	content_fill(s->cfg.content.seed, c->id, c->body_off, p, n);
+	if ((int64_t)c->id == s->cfg.corrupt && flip >= c->body_off && flip < c->body_off + n)
+		p[flip - c->body_off] ^= 1;
+	c->body_off += n;
 }
 
-/* Send a head (may be empty) and n bytes of the body as plaintext or records. */
+static size_t body_left(const struct conn *c, size_t room)
+{
+	uint64_t left = c->body_end - c->body_off;
+
+	return left < room ? (size_t)left : room;
+}
+
+/* Fill the buffer with full records: a head (may be empty) and as much of the body as fits. Its
+ * length or -1. */
+static ssize_t records(struct null_srv *s, struct conn *c, const char *head, size_t head_len)
+{
+	size_t max = tls_record_max(c->tls),
+	       total = head_len + body_left(c, RECORDS * max - head_len);
+	uint64_t n = (total + max - 1) / max, seq = 0;
+	struct tls_epoch *e = n ? tls_reserve(c->tls, n, &seq) : NULL;
+	uint8_t *p = s->buf;
+
+	if (n && !e) { /* the key has done its work */
+		if (tls_key_update(c->tls) != 0 || c->broken)
+			return -1;
+		e = tls_reserve(c->tls, n, &seq);
+		if (!e)
+			return -1;
+	}
+	for (uint64_t i = 0; i < n; i++) {
+		size_t len = total < max ? total : max;
+
+		memcpy(p + TLS_HDR, head, head_len);
+		fill(s, c, p + TLS_HDR + head_len, len - head_len);
+		tls_seal(e, seq + i, p + TLS_HDR, len, p, p + TLS_HDR + len);
+		p += len + TLS_OVERHEAD;
+		total -= len;
+		head_len = 0;
+	}
+	if (e)
+		tls_epoch_put(e);
+	return p - s->buf;
+}
+
+/* Send a head (may be empty) and a chunk of the body. */
 static int emit(struct null_srv *s, struct conn *c, const char *head, size_t head_len)
 {
-	size_t room = (c->ssl ? TLS_CHUNK : CHUNK) - head_len, n = room;
-	size_t flip;
+	ssize_t len;
+	size_t n;
 
-	if (n > c->body_end - c->body_off)
-		n = c->body_end - c->body_off;
+	if (c->tls) {
+		len = records(s, c, head, head_len);
+		return len < 0 ? -1 : send_or_keep(c, s->buf, (size_t)len);
+	}
 	memcpy(s->buf, head, head_len);
-	content_fill(s->cfg.content.seed, c->id, c->body_off, s->buf + head_len, n);
-	flip = s->cfg.content.object_size / 2;
-	if (c->body_end && (int64_t)c->id == s->cfg.corrupt && flip >= c->body_off &&
-	    flip < c->body_off + n)
-		s->buf[head_len + flip - c->body_off] ^= 1;
-	c->body_off += n;
-	if (!c->ssl)
-		return send_or_keep(c, s->buf, head_len + n, false);
-	if (SSL_write(c->ssl, s->buf, (int)(head_len + n)) != (int)(head_len + n))
-		return -1;
-	return flush_tls(c);
+	n = body_left(c, CHUNK - head_len);
+	fill(s, c, s->buf + head_len, n);
+	return send_or_keep(c, s->buf, head_len + n);
 }
 
 static int respond(struct null_srv *s, struct conn *c, const struct null_req *r)
@@ -152,65 +212,89 @@ static int respond(struct null_srv *s, struct conn *c, const struct null_req *r)
 	return emit(s, c, head, n);
 }
 
-static ssize_t conn_recv(struct conn *c, char *p, size_t n)
-{
-	int k;
+/* ---- receiving ---- */
 
-	if (!c->ssl)
-		return recv(c->fd, p, n, 0);
-	k = SSL_read(c->ssl, p, (int)n);
-	if (k > 0)
-		return k;
-	switch (SSL_get_error(c->ssl, k)) {
-	case SSL_ERROR_WANT_READ:
-		errno = EAGAIN;
-		return -1;
-	case SSL_ERROR_ZERO_RETURN:
-		return 0;
-	default:
-		ERR_clear_error();
-		errno = ECONNRESET;
-		return -1;
+static bool in_append(struct conn *c, const uint8_t *p, size_t n)
+{
+	if (!c->in)
+		c->in = malloc(IN_MAX);
+	if (!c->in || n > IN_MAX - c->in_len)
+		return false;
+	memcpy(c->in + c->in_len, p, n);
+	c->in_len += n;
+	return true;
+}
+
+static void on_tls_send(void *arg, const uint8_t *p, size_t n)
+{
+	struct conn *c = arg;
+
+	c->broken |= send_or_keep(c, p, n) < 0;
+}
+
+static void on_tls_data(void *arg, const uint8_t *p, size_t n)
+{
+	struct conn *c = arg;
+
+	c->broken |= !in_append(c, p, n);
+}
+
+static void on_tls_key_update(void *arg)
+{
+	struct conn *c = arg;
+
+	c->broken |= tls_key_update(c->tls) != 0; /* nothing is reserved between two chunks */
+}
+
+static const struct tls_io tls_upcalls = {
+	.send = on_tls_send, .data = on_tls_data, .key_update = on_tls_key_update};
+
+/* Read what has come. 1 something, 0 nothing more now, -1 the connection is over. */
+static int fill_in(struct null_srv *s, struct conn *c)
+{
+	ssize_t n = recv(c->fd, s->rbuf, READ_SIZE, 0);
+
+	if (n < 0 && errno == EINTR)
+		return 1;
+	if (n < 0 && errno == EAGAIN) {
+		c->readable = false;
+		return c->peer_closed ? -1 : 0;
 	}
+	if (n <= 0)
+		return -1;
+	if (n < READ_SIZE && !c->peer_closed)
+		c->readable = false; /* a short read: the socket is empty (epoll(7)) */
+	if (!c->tls)
+		return in_append(c, s->rbuf, (size_t)n) ? 1 : -1;
+	if (tls_input(c->tls, s->rbuf, (size_t)n) != 0 || c->broken)
+		return -1;
+	if (tls_conn_state(c->tls) == TLS_PEER_CLOSED && !c->in_len)
+		return -1;
+	return 1;
 }
 
 /* Take one request from what has come. 1 taken, 0 none complete, -1 close. */
 static int next_request(struct null_srv *s, struct conn *c, struct null_req *r)
 {
-	char *buf = c->in;
 	size_t used;
+	int k;
 
 	for (;;) {
-		if (c->in_len) {
-			used = null_parse(buf, c->in_len, &s->cfg.content, r);
-			if (used) {
-				c->in_len -= used;
-				memmove(buf, buf + used, c->in_len);
-				return 1;
-			}
+		used = c->in_len ? null_parse(c->in, c->in_len, &s->cfg.content, r) : 0;
+		if (used) {
+			c->in_len -= used;
+			memmove(c->in, c->in + used, c->in_len);
+			return 1;
 		}
 		if (!c->readable)
 			return 0;
-		if (!buf) {
-			buf = c->in = malloc(NULL_HEAD_MAX);
-			if (!buf)
-				return -1;
-		}
-		ssize_t n = conn_recv(c, buf + c->in_len, NULL_HEAD_MAX - c->in_len);
-
-		if (n == 0)
-			return -1;
-		if (n < 0) {
-			if (errno != EAGAIN)
-				return -1;
-			c->readable = c->peer_closed; /* a close is found by reading up to it */
-			return c->peer_closed ? -1 : 0;
-		}
-		c->in_len += (size_t)n;
-		if (!c->ssl && c->in_len < NULL_HEAD_MAX && !c->peer_closed)
-			c->readable = false; /* a short read: the socket was empty (epoll(7)) */
+		k = fill_in(s, c);
+		if (k <= 0)
+			return k;
 	}
 }
+
+/* ---- connections ---- */
 
 static void run_later(struct null_srv *s, struct conn *c)
 {
@@ -240,8 +324,6 @@ static int conn_run(struct null_srv *s, struct conn *c)
 			return 0;
 		}
 		k = next_request(s, c, &r);
-		if (c->ssl && null_tls_out.len && flush_tls(c) < 0) /* handshake, alerts */
-			return -1;
 		if (k < 0)
 			return -1;
 		if (k == 0) {
@@ -257,54 +339,57 @@ static int conn_run(struct null_srv *s, struct conn *c)
 }
 
 /* Close politely: what was sent should arrive before a reset caused by unread input. */
-static void conn_end(struct null_srv *s, struct conn *c)
+static void conn_end(struct conn *c)
 {
 	char sink[4096];
 
-	if (c->ssl && SSL_is_init_finished(c->ssl)) {
-		SSL_shutdown(c->ssl);
-		if (!c->out)
-			flush_tls(c);
-		ERR_clear_error();
-	}
-	null_tls_out.len = 0;
+	if (c->tls && tls_conn_state(c->tls) == TLS_OPEN && c->body_off == c->body_end)
+		tls_close(c->tls);
+	if (c->out)
+		flush_kept(c);
 	shutdown(c->fd, SHUT_WR);
 	while (recv(c->fd, sink, sizeof sink, MSG_DONTWAIT) == (ssize_t)sizeof sink)
 		;
-	conn_free(s, c);
+	conn_free(c);
+}
+
+static void accept_one(struct null_srv *s, int fd, bool tls)
+{
+	struct conn *c = calloc(1, sizeof *c);
+	struct epoll_event ev = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
+				 .data.ptr = c};
+	int one = 1;
+
+	if (c && tls)
+		c->tls = tls_accept(s->tls_ctx, &tls_upcalls, c);
+	if (!c || (tls && !c->tls) || epoll_ctl(s->ep, EPOLL_CTL_ADD, fd, &ev) != 0) {
+		if (c && c->tls)
+			tls_free(c->tls);
+		free(c);
+		close(fd);
+		return;
+	}
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+	c->fd = fd;
+	c->srv = s;
+	c->next = s->all.next;
+	c->prev = &s->all;
+	s->all.next->prev = c;
+	s->all.next = c;
 }
 
 static void accept_all(struct null_srv *s, struct conn *l)
 {
-	int fd, one = 1;
+	int fd;
 
-	while ((fd = accept4(l->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
-		struct conn *c = calloc(1, sizeof *c);
-		struct epoll_event ev = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
-					 .data.ptr = c};
-
-		if (c && l->tls_listener)
-			c->ssl = null_tls_new(s->cfg.tls, fd);
-		if (!c || (l->tls_listener && !c->ssl) ||
-		    epoll_ctl(s->ep, EPOLL_CTL_ADD, fd, &ev) != 0) {
-			if (c)
-				SSL_free(c->ssl);
-			free(c);
-			close(fd);
-			continue;
-		}
-		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-		c->fd = fd;
-		c->next = s->all.next;
-		c->prev = &s->all;
-		s->all.next->prev = c;
-		s->all.next = c;
-	}
+	while ((fd = accept4(l->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0)
+		accept_one(s, fd, l->tls_listener);
 	if ((errno == EMFILE || errno == ENFILE) && !s->full_told) {
 		log_warn("out of descriptors: further connections wait; raise `ulimit -n`");
 		s->full_told = true;
-		usleep(1000); /* the listener stays readable; don't spin hard on it */
 	}
+	if (errno == EMFILE || errno == ENFILE)
+		usleep(1000); /* the listener stays readable; don't spin hard on it */
 }
 
 static void on_event(struct null_srv *s, struct conn *c, uint32_t ev)
@@ -318,7 +403,7 @@ static void on_event(struct null_srv *s, struct conn *c, uint32_t ev)
 	if (ev & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
 		c->peer_closed = true;
 	if (!c->queued && conn_run(s, c) < 0)
-		conn_end(s, c);
+		conn_end(c);
 }
 
 void null_srv_run(struct null_srv *s)
@@ -341,7 +426,7 @@ void null_srv_run(struct null_srv *s)
 
 			c->queued = false;
 			if (conn_run(s, c) < 0)
-				conn_end(s, c);
+				conn_end(c);
 			c = next;
 		}
 	}
@@ -383,14 +468,21 @@ struct null_srv *null_srv_new(const struct null_cfg *cfg, struct errbuf *e)
 	s->cfg = *cfg;
 	s->plain.fd = s->tls.fd = -1;
 	s->all.next = s->all.prev = &s->all;
-	s->buf = malloc(CHUNK);
+	s->buf = malloc(BUF_SIZE);
+	s->rbuf = malloc(READ_SIZE);
 	s->ep = epoll_create1(EPOLL_CLOEXEC);
 	ev.data.ptr = &s->stop;
-	if (!s->buf || s->ep < 0 || epoll_ctl(s->ep, EPOLL_CTL_ADD, cfg->stop_fd, &ev) != 0) {
+	if (!s->buf || !s->rbuf || s->ep < 0 ||
+	    epoll_ctl(s->ep, EPOLL_CTL_ADD, cfg->stop_fd, &ev) != 0) {
 		errf(e, -ENOMEM, "out of memory or descriptors");
 		goto fail;
 	}
 	s->tls.tls_listener = true;
+	if (cfg->tls_port) {
+		s->tls_ctx = tls_ctx_new(&cfg->tls, e);
+		if (!s->tls_ctx)
+			goto fail;
+	}
 	if (cfg->port && listen_on(s, &s->plain, cfg->port, e) != 0)
 		goto fail;
 	if (cfg->tls_port && listen_on(s, &s->tls, cfg->tls_port, e) != 0)
@@ -406,13 +498,16 @@ void null_srv_free(struct null_srv *s)
 	if (!s)
 		return;
 	while (s->all.next != &s->all)
-		conn_free(s, s->all.next);
+		conn_free(s->all.next);
 	if (s->plain.fd >= 0)
 		close(s->plain.fd);
 	if (s->tls.fd >= 0)
 		close(s->tls.fd);
 	if (s->ep >= 0)
 		close(s->ep);
+	if (s->tls_ctx)
+		tls_ctx_free(s->tls_ctx);
 	free(s->buf);
+	free(s->rbuf);
 	free(s);
 }

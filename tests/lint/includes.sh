@@ -12,7 +12,7 @@ allowed() { # room of the includer -> regular expression of what it may include
 	stacks/atlas/http | stacks/atlas/net | stacks/atlas/tcp | stacks/atlas/tls | stacks/atlas/nvme)
 		echo "^(base|$1)/" ;;
 	stacks/atlas) echo '^(base|stacks/atlas)/|^harness/stack\.h$' ;;
-	stacks/null) echo '^(base|stacks/null)/|^workloads/content\.h$|^harness/stack\.h$' ;;
+	stacks/null) echo '^(base|stacks/null)/|^workloads/content\.h$|^harness/stack\.h$|^stacks/atlas/tls/(tls|aead)\.h$' ;;
 	stacks/nginx | stacks/external | stacks) echo "^base/|^$1/|^stacks/[a-z_]*\.h$|^harness/(stack|testbed|child)\.h$" ;;
 	collectors) echo '^(base|collectors)/|^harness/(collector|testbed)\.h$' ;;
 	workloads | workloads/load | workloads/wan | workloads/iowindow)
