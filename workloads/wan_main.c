@@ -29,7 +29,8 @@
 #include "workloads/wan/report.h"
 #include "workloads/wan/wan.h"
 
-#define NAP_NS	       (200 * NSEC_PER_USEC)
+#define NAP_MAX	       NSEC_PER_MSEC /* a quarter of the delay, but the ring must not fill meanwhile */
+#define NICE	       (-15)
 #define NAP_MIN_DELAY  NSEC_PER_MSEC
 #define NAP_AFTER_IDLE (10 * NSEC_PER_MSEC) /* then wait for arrivals in poll */
 #define SLEEP_MAX      NSEC_PER_SEC
@@ -43,11 +44,11 @@ struct box {
 	struct wan_port port[SIDES];
 	struct wan_path path[WAN_DIRS];
 	bool taken[WAN_DIRS];
-	bool may_nap;
+	uint64_t nap[WAN_DIRS]; /* ns; 0: wake for each arrival */
 	bool stop;
 	int stats_fd, signal_fd;
 	unsigned int sleepless; /* rests in a row that had no time to sleep */
-	uint64_t t_start, last_rx;
+	uint64_t t_start, last_rx[WAN_DIRS];
 };
 
 /* --- one turn -------------------------------------------------------------------------------- */
@@ -110,7 +111,7 @@ static int turn(struct box *b)
 		work += wan_path_run(&b->path[dir], now);
 		n = take_burst(b, dir, now, real_minus_mono);
 		if (n)
-			b->last_rx = now;
+			b->last_rx[dir] = now;
 		work += n;
 	}
 	return work;
@@ -164,9 +165,9 @@ static void handle_events(struct box *b, const struct pollfd *fds, nfds_t n)
 }
 
 /* How long to sleep now, ns: until the next packet is due, less what is spent awake. */
-static uint64_t time_left(const struct box *b, bool nap)
+static uint64_t time_left(const struct box *b, uint64_t now)
 {
-	uint64_t now = clock_ns(), next = UINT64_MAX, ns;
+	uint64_t next = UINT64_MAX, ns;
 
 	for (int dir = 0; dir < WAN_DIRS; dir++)
 		if (b->taken[dir] && wan_path_next(&b->path[dir]) < next)
@@ -174,8 +175,6 @@ static uint64_t time_left(const struct box *b, bool nap)
 	if (next <= now + b->cfg.spin)
 		return 0;
 	ns = next == UINT64_MAX ? SLEEP_MAX : next - now - b->cfg.spin;
-	if (nap && ns > NAP_NS)
-		ns = NAP_NS;
 	return ns < SLEEP_MAX ? ns : SLEEP_MAX;
 }
 
@@ -185,17 +184,22 @@ static void rest(struct box *b)
 {
 	struct pollfd fds[2 + WAN_DIRS] = {{.fd = b->signal_fd, .events = POLLIN},
 					   {.fd = b->stats_fd, .events = POLLIN}};
-	bool nap = b->may_nap && clock_ns() - b->last_rx < NAP_AFTER_IDLE;
-	uint64_t ns = time_left(b, nap);
-	struct timespec ts = {.tv_sec = (time_t)(ns / NSEC_PER_SEC),
-			      .tv_nsec = (long)(ns % NSEC_PER_SEC)};
+	uint64_t now = clock_ns(), ns = time_left(b, now);
+	struct timespec ts;
 	nfds_t n = 2;
 
 	if (!ns && ++b->sleepless % LOOK_EVERY)
 		return;
-	for (int dir = 0; dir < WAN_DIRS; dir++)
-		if (b->taken[dir] && !nap)
+	for (int dir = 0; dir < WAN_DIRS; dir++) {
+		if (!b->taken[dir])
+			continue;
+		if (!b->nap[dir] || now - b->last_rx[dir] > NAP_AFTER_IDLE)
 			fds[n++] = (struct pollfd){.fd = in_port(b, dir)->io->fd, .events = POLLIN};
+		else if (ns > b->nap[dir])
+			ns = b->nap[dir];
+	}
+	ts.tv_sec = (time_t)(ns / NSEC_PER_SEC);
+	ts.tv_nsec = (long)(ns % NSEC_PER_SEC);
 	if (ppoll(fds, n, &ts, NULL) > 0)
 		handle_events(b, fds, n);
 }
@@ -265,10 +269,14 @@ static int open_ports(struct box *b, struct errbuf *e)
 	return err;
 }
 
+static uint64_t nap_for(uint64_t delay)
+{
+	return delay / 4 < NAP_MAX ? delay / 4 : NAP_MAX;
+}
+
 static int open_box(struct box *b, struct errbuf *e)
 {
-	uint64_t min_delay = UINT64_MAX;
-	int err = 0;
+	int err;
 
 	b->t_start = clock_ns();
 	for (int dir = 0; dir < WAN_DIRS; dir++)
@@ -282,10 +290,9 @@ static int open_box(struct box *b, struct errbuf *e)
 		if (!b->taken[dir])
 			continue;
 		err = wan_path_init(&b->path[dir], &b->cfg, (enum wan_dir)dir, &out, e);
-		if (!err && wan_path_min_delay(&b->path[dir]) < min_delay)
-			min_delay = wan_path_min_delay(&b->path[dir]);
+		if (!err && wan_path_min_delay(&b->path[dir]) >= NAP_MIN_DELAY)
+			b->nap[dir] = nap_for(wan_path_min_delay(&b->path[dir]));
 	}
-	b->may_nap = min_delay != UINT64_MAX && min_delay >= NAP_MIN_DELAY;
 	if (!err)
 		err = open_stats(b, e);
 	/* Last: from here on packets go through us, or nowhere. */
@@ -372,6 +379,10 @@ int main(int argc, char **argv)
 	}
 	b.stats_fd = b.signal_fd = -1;
 	prctl(PR_SET_TIMERSLACK, 1);
+	/* The box shares its CPU with the load, which never rests: a late box is a longer path. Not
+	 * a real-time class: a box that is overrun must not take the whole CPU from the load. */
+	if (setpriority(PRIO_PROCESS, 0, NICE))
+		log_warn("priority can't be raised: delays may be late under load");
 	if (open_box(&b, &e)) {
 		log_err("%s", e.s);
 		close_box(&b);
