@@ -1,5 +1,5 @@
-/* result: see result.h. The keys and units are described in workloads/README.md; what could not be
- * measured is null, never 0. */
+/* result: see result.h. The keys and units are described in workloads/load/README.md; what could
+ * not be measured is null, never 0. */
 #include "workloads/load/result.h"
 
 #include "base/clock.h"
