@@ -42,7 +42,7 @@
 
 #define BUF_BYTES    65536
 #define PULL_RECS    4	   /* records of one pull, at most */
-#define GSO_MAX	     65495 /* TCP payload of one IPv4 packet */
+#define GSO_MAX	     65441 /* TCP payload of one frame: 65,535 bytes with Ethernet and full headers */
 #define STORED_SMALL 432   /* payload of the two sizes of stored extent */
 #define STORED_LARGE 4000
 #define TAGS_SMALL   32	  /* records whose tags an extent can hold: most objects */
