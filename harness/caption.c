@@ -81,26 +81,24 @@ static void describe(struct caption *c, const struct experiment *x, const json_t
 		     const char *started)
 {
 	const char *kernel = text(machine, "kernel"), *rtt = experiment_text(x, "testbed.rtt");
+	const char *arch = strrchr(kernel, ' '); /* "Linux 6.1.0-x x86_64": without the last word */
 	char s[900];
 
 	snprintf(s, sizeof s,
 		 "Points are means of n = %d runs in randomised blocks, bars 95 %% confidence "
-		 "intervals "
-		 "(Student t); hollow: the client was the limit. BC: buffer cache ratio. Measured "
-		 "%.10s: %s; %s (%s), %d of %d cores "
-		 "for "
-		 "the server, %.24s, disk %s, virtual network (veth)%s%s, congestion control %s, "
-		 "objects "
-		 "of %s, %s. The paper: production and specialised FreeBSD stacks on 8 cores (Xeon "
-		 "E5-2667 v3), 4 NVMe drives, 2 dual-port 40 GbE, objects of about 300 KB, clients "
-		 "10 "
-		 "to 40 ms away.",
+		 "intervals (Student t); hollow: the client was the limit. BC: buffer cache ratio. "
+		 "Measured %.10s: %s; %s (%s), %d of %d cores for the server, %.*s, disk %s, "
+		 "virtual "
+		 "network (veth)%s%s, congestion control %s, objects of %s, %s. The paper: "
+		 "production "
+		 "and specialised FreeBSD stacks on 8 cores (Xeon E5-2667 v3), 4 NVMe drives, 2 "
+		 "dual-port 40 GbE, objects of about 300 KB, clients 10 to 40 ms away.",
 		 c->repetitions, started, stacks, *cpu ? cpu : "unknown CPU",
 		 text(machine, "machine"), c->server_cpus,
-		 (int)json_integer_value(json_object_get(machine, "cpus")), kernel,
-		 text(testbed, "disk"), strcmp(rtt, "0") ? ", RTT " : " without delay",
-		 strcmp(rtt, "0") ? rtt : "", text(testbed, "congestion"),
-		 experiment_text(x, "content.object_size"),
+		 (int)json_integer_value(json_object_get(machine, "cpus")),
+		 arch ? (int)(arch - kernel) : (int)strlen(kernel), kernel, text(testbed, "disk"),
+		 strcmp(rtt, "0") ? ", RTT " : " without delay", strcmp(rtt, "0") ? rtt : "",
+		 text(testbed, "congestion"), experiment_text(x, "content.object_size"),
 		 strcmp(experiment_text(x, "load.mode"), "open") ? "closed loop" : "open loop");
 	wrap(c, s);
 }

@@ -127,7 +127,8 @@ static double measure_disk(struct bench *b, const struct cell *c, struct errbuf 
 	snprintf(runtime, sizeof runtime, "--runtime=%llums",
 		 (unsigned long long)(ns / NSEC_PER_MSEC));
 	snprintf(block, sizeof block, "--bs=%llu", (unsigned long long)bs);
-	snprintf(files, sizeof files, "--openfiles=1024");
+	snprintf(files, sizeof files, "--openfiles=%u",
+		 b->content.cold < 15000 ? b->content.cold : 15000);
 	if (server_side(b, c, &tb, e))
 		return NAN;
 	s.tb = &tb;

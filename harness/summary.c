@@ -62,6 +62,21 @@ static void put_metric(FILE *f, const struct csv *c, int row, int col, double *v
 		fprintf(f, "%.6g", ci);
 }
 
+/* First row of the cell that follows the one of `row` (-1: of the first cell); -1 if none. */
+static int next_cell(const struct csv *c, int cell, int row)
+{
+	double after = row < 0 ? -1 : csv_number(c, row, cell);
+	int best = -1;
+
+	for (int i = 0; i < c->rows; i++) {
+		double v = csv_number(c, i, cell);
+
+		if (v > after && (best < 0 || v < csv_number(c, best, cell)))
+			best = i;
+	}
+	return best;
+}
+
 static void write_rows(FILE *f, const struct csv *c, double *v)
 {
 	int cell = csv_column(c, "cell"), rep = csv_column(c, "repetition");
@@ -74,16 +89,14 @@ static void write_rows(FILE *f, const struct csv *c, double *v)
 	for (int col = first; col < why; col++)
 		fprintf(f, ",%s,%s_ci95", c->name[col], c->name[col]);
 	fputc('\n', f);
-	for (int row = 0; row < c->rows; row++) {
-		int n = 0, runs = 0, seen = 0;
+	/* Cells in the order of the experiment, whatever order they ran in. */
+	for (int row = next_cell(c, cell, -1); row >= 0; row = next_cell(c, cell, row)) {
+		int n = 0, runs = 0;
 
 		for (int i = 0; i < c->rows; i++) {
-			seen |= i < row && same(c, i, row, cell);
 			runs += same(c, i, row, cell);
 			n += same(c, i, row, cell) && csv_number(c, i, valid) == 1;
 		}
-		if (seen)
-			continue;
 		for (int col = rep + 1; col < valid; col++) {
 			csv_put(f, csv_text(c, row, col));
 			fputc(',', f);

@@ -13,6 +13,7 @@
 #define IRQ_MAX		0.01
 #define LATE_MAX	0.03 /* of the window */
 #define NEAR		0.90 /* of a ceiling counts as bound by it */
+#define ABOVE		1.25 /* times a ceiling: the ceiling is wrong */
 
 static double num(const json_t *j, const char *key)
 {
@@ -135,6 +136,11 @@ void verdict(const struct verdict_in *in, struct outcome *o)
 	check_host(in, o);
 }
 
+static bool is_near(double v, double ceiling)
+{
+	return v >= NEAR * ceiling && v <= ABOVE * ceiling;
+}
+
 void verdict_bound(const struct bench *b, const struct cell *c, int server_cpus, struct outcome *o)
 {
 	double net = metrics_get(&o->m, "net_gbps"), disk = metrics_get(&o->m, "disk_read_gbps");
@@ -143,12 +149,15 @@ void verdict_bound(const struct bench *b, const struct cell *c, int server_cpus,
 	double cpu = metrics_get(&o->m, "cpu_pct"), rate = cell_number(b->x, c, "load.rate");
 	const char *bound = "";
 
+	if (net > ABOVE * ceil_client || disk > ABOVE * ceil_disk)
+		note(o, "a ceiling was lower than what a run reached: something disturbed the "
+			"machine");
 	if (!strcmp(cell_text(b->x, c, "load.mode"), "open") &&
 	    metrics_get(&o->m, "req_per_s") >= 0.98 * rate)
 		bound = "load";
-	else if (metrics_get(&o->m, "client_limited") > 0 || net >= NEAR * ceil_client)
+	else if (metrics_get(&o->m, "client_limited") > 0 || is_near(net, ceil_client))
 		bound = "client";
-	else if (disk >= NEAR * ceil_disk)
+	else if (is_near(disk, ceil_disk))
 		bound = "disk";
 	else if (cpu >= 95.0 * server_cpus)
 		bound = "server_cpu";
