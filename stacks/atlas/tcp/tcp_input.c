@@ -159,6 +159,7 @@ void tcp_input(struct tcp_stack *s, const struct tcp_seg *g, uint64_t now_ns)
 	struct tcp_tw *w;
 
 	s->now = max64(s->now, now_ns);
+	tcp_reap(s); /* the old connection is told closed before its tuple opens again */
 	s->st.segs_in++;
 	s->st.bytes_in += g->len;
 	if (c) {

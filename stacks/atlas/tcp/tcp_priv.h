@@ -509,6 +509,9 @@ void tcp_rto_fire(struct tcp_conn *c);
 void tcp_count_rexmit(struct tcp_conn *c, uint32_t len);
 void tcp_cwnd_reduced(struct tcp_conn *c); /* a loss that a probe has repaired */
 
+/* tcp_check.c: what is wrong with a live connection, NULL if nothing */
+const char *tcp_check(const struct tcp_conn *c);
+
 /* tcp_cc.c, tcp_cc_cubic.c */
 void tcp_cc_init(struct tcp_conn *c);
 uint32_t tcp_cc_ssthresh(struct tcp_conn *c); /* a congestion event: what to fall to */

@@ -28,6 +28,7 @@ uint64_t tcp_usable_end(const struct tcp_conn *c)
 	if (end == c->avail_end)
 		return end;
 	n = (uint32_t)(end - c->snd_nxt);
+	assert(c->mss >= MSS_FLOOR - 12);
 	if (n >= c->mss)
 		return end - n % c->mss;
 	/* RFC 9293 3.8.6.2.1: less than a segment only into half a small window, or after a wait */

@@ -1,4 +1,4 @@
-/* tcp_tw: connections in TIME_WAIT, in 120 bytes each.
+/* tcp_tw: connections in TIME_WAIT, in 88 bytes each.
  *
  * All wait equally long, so a list by age is the timer; a repeated FIN moves an entry to the young
  * end. When the table is full the oldest goes early.
