@@ -1,11 +1,16 @@
 /* wan: start dcn-wan in the wan namespace with the cell's [testbed] keys. */
 #include "harness/wan.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "harness/child.h"
+
+#define READY_POLL  (20 * NSEC_PER_MSEC)
+#define READY_TRIES 250
 
 static const char *const keys[] = {"rtt",	"jitter", "loss",  "burst_loss", "reorder",
 				   "duplicate", "rate",	  "queue", "segment",	 NULL};
@@ -27,6 +32,32 @@ bool wan_wanted(const struct experiment *x, const struct cell *c)
 	return false;
 }
 
+/* Until it says `ready`: before, the path would be the bare one, and nobody would notice. */
+static int wait_ready(struct wan *w, const char *log, struct errbuf *e)
+{
+	char text[1024] = "";
+	int status;
+
+	for (int i = 0; i < READY_TRIES; i++) {
+		FILE *f = fopen(log, "re");
+		bool ended = child_wait(w->pid, READY_POLL, &status) != 0;
+		size_t n = f ? fread(text, 1, sizeof text - 1, f) : 0;
+
+		text[n] = '\0';
+		if (f)
+			fclose(f);
+		if (strstr(text, "ready\n"))
+			return 0;
+		if (ended) {
+			w->pid = 0;
+			text[strcspn(text, "\n")] = '\0';
+			return errf(e, -ECHILD, "the WAN box ended at once: %s", text);
+		}
+	}
+	wan_stop(w);
+	return errf(e, -ETIME, "the WAN box did not get ready in 5 s; see %s", log);
+}
+
 int wan_start(struct wan *w, const struct experiment *x, const struct cell *c,
 	      const struct testbed *tb, const char *bin_dir, const char *work_dir, uint64_t seed,
 	      struct errbuf *e)
@@ -34,7 +65,7 @@ int wan_start(struct wan *w, const struct experiment *x, const struct cell *c,
 	char prog[300], log[300], opt[16][48], num[32], name[48];
 	const char *argv[32];
 	struct child_spec s = {.tb = tb, .side = TESTBED_WAN, .keep_fd = -1};
-	int n = 0;
+	int n = 0, err;
 
 	snprintf(prog, sizeof prog, "%s/dcn-wan", bin_dir);
 	snprintf(log, sizeof log, "%s/wan.log", work_dir);
@@ -62,7 +93,9 @@ int wan_start(struct wan *w, const struct experiment *x, const struct cell *c,
 	argv[n] = NULL;
 	s.argv = argv;
 	s.err_path = log;
-	return child_start(&w->pid, &s, e);
+	unlink(log); /* a former box's */
+	err = child_start(&w->pid, &s, e);
+	return err ? err : wait_ready(w, log, e);
 }
 
 void wan_stop(struct wan *w)
