@@ -1,18 +1,19 @@
 #!/bin/bash
 # Boot the guest, run one script in it, exit with the script's code.
 #
-# usage: boot.sh [-d DIR] [-i INITRD] [-m MB] [-t SECONDS] [-a KERNEL_ARGS] SCRIPT [ARG,...] [-- QEMU_ARG...]
+# usage: boot.sh [-d DIR] [-i INITRD] [-m MB] [-c CPUS] [-t SECONDS] [-a KERNEL_ARGS] SCRIPT [ARG,...] [-- QEMU_ARG...]
 # SCRIPT must be below / of the host, readable by 9p (see ./init for what it finds). Its output is the
 # guest's console. exit: 124 when the time is over, 125 when QEMU failed.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 tree=$(cd "$here/../.." && pwd)
-dir=$tree/build/guest initrd="" mem=512 seconds=120 append=""
-while getopts d:i:m:t:a: o; do
+dir=$tree/build/guest initrd="" mem=512 cpus=1 seconds=120 append=""
+while getopts d:i:m:c:t:a: o; do
 	case $o in
 	d) dir=$OPTARG ;;
 	i) initrd=$OPTARG ;;
 	m) mem=$OPTARG ;;
+	c) cpus=$OPTARG ;;
 	t) seconds=$OPTARG ;;
 	a) append=$OPTARG ;;
 	*) exit 2 ;;
@@ -29,7 +30,7 @@ fi
 [ "${1:-}" != -- ] || shift
 
 timeout -k 5 "$seconds" qemu-system-x86_64 -nodefaults -no-user-config -no-reboot -display none -vga none \
-	-machine q35 -accel tcg,thread=multi -cpu max,la57=off -smp 1 -m "$mem" \
+	-machine q35 -accel tcg,thread=multi -cpu max,la57=off -smp "$cpus" -m "$mem" \
 	-kernel "$dir/vmlinux" -initrd "${initrd:-$dir/initrd}" \
 	-append "console=ttyS0 panic=-1 quiet $append guest.tree=$tree guest.script=$script guest.args=$args" \
 	-serial stdio -device isa-debug-exit,iobase=0xf4,iosize=0x04 \

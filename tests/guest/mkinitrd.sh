@@ -1,7 +1,7 @@
 #!/bin/bash
 # A tiny initramfs: busybox, the modules asked for with what they depend on, and ./init.
 #
-# usage: mkinitrd.sh DIR OUT MODULE...      DIR as made by setup.sh; modules also from DIR/mod/*.ko
+# usage: mkinitrd.sh DIR OUT MODULE...      DIR as made by setup.sh; $GUEST_MODULES: a directory with more modules
 # Inside, /mods/NAME.order lists what to insert for NAME, in order.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -16,7 +16,7 @@ for a in $("$dir/root/bin/busybox" --list); do
 done
 
 find_ko() {
-	find "$dir/mod" "$dir"/root/lib/modules/*/kernel \( -name "$1.ko" -o -name "${1//_/-}.ko" \
+	find ${GUEST_MODULES:+"$GUEST_MODULES"} "$dir"/root/lib/modules/*/kernel \( -name "$1.ko" -o -name "${1//_/-}.ko" \
 		-o -name "${1//-/_}.ko" \) | sed -n 1p
 }
 

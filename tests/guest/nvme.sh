@@ -34,6 +34,7 @@ $H "$check" --label "vfio" --error 1MiB vfio:$bdf_err0 || bad=1
 say "vfio gives the device back to its driver" $?
 
 # An owner that dies leaves a note; the next one takes over, and the device works.
+: >/tmp/out
 $H "$check" --forever vfio:$bdf_data0 >/tmp/out 2>&1 &
 pid=$!
 for i in 1 2 3 4 5 6 7 8 9 10; do grep -q running /tmp/out && break; sleep 0.3; done

@@ -22,8 +22,8 @@ kernel=$(apt-cache show --no-all-versions linux-image-amd64 2>/dev/null |
 stamp=$dir/ready-$kernel
 
 if [ ! -e "$stamp" ]; then
-	rm -rf "$dir"/{debs,root,hdr,mod}
-	mkdir -p "$dir"/{debs,root,hdr,mod}
+	rm -rf "$dir"/{debs,root,hdr}
+	mkdir -p "$dir"/{debs,root,hdr}
 	kbuild=linux-kbuild-${kernel%%.*}.$(echo "$kernel" | cut -d. -f2)
 	(cd "$dir/debs" && apt-get download -qq "linux-image-$kernel" "linux-headers-$kernel" \
 		"linux-headers-${kernel%-amd64}-common" "$kbuild" busybox-static >&2) ||

@@ -72,8 +72,9 @@ static void on_read(struct iodesc *d, int res)
 
 static int turn(struct worker *w)
 {
-	int err = w->o->poll ? nvme_sqsync(w->n)
-			     : nvme_wait(w->n, (unsigned int)w->o->batch, WAIT_NS);
+	int err = w->o->poll && w->o->batch == 1
+			  ? nvme_sqsync(w->n)
+			  : nvme_wait(w->n, (unsigned int)w->o->batch, WAIT_NS);
 
 	if (err >= 0)
 		err = nvme_consume_completions(w->n, (int)w->window);

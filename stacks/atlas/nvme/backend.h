@@ -104,6 +104,6 @@ int region_map(void **out, size_t *bytes, struct errbuf *e);
 void region_unmap(void *p, size_t bytes);
 
 /* The registry: one line each. */
-extern const struct nvme_backend nvme_uring, nvme_sim, nvme_passthru, nvme_vfio;
+extern const struct nvme_backend nvme_uring, nvme_sim, nvme_passthru, nvme_vfio, nvme_diskmap;
 
 #endif

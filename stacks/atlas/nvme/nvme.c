@@ -17,8 +17,9 @@
 
 #define DEPTH_MAX 4096
 
-static const struct nvme_backend *const backends[] = {&nvme_uring, &nvme_passthru, &nvme_vfio,
-						      &nvme_sim};
+static const struct nvme_backend *const backends[] = {
+	&nvme_uring, &nvme_passthru, &nvme_vfio, &nvme_diskmap, &nvme_sim,
+};
 
 static const struct nvme_backend *find_backend(const char *device, const char **arg)
 {
@@ -44,7 +45,7 @@ static int check_cfg(const struct nvme_cfg *cfg, const char **arg, const struct 
 		return errf(
 			e, -EINVAL,
 			"unknown storage device \"%s\": write uring:/path, passthru:/dev/ng0n1, "
-			"vfio:0000:01:00.0 or sim:p3700",
+			"vfio:0000:01:00.0, diskmap:0 or sim:p3700",
 			cfg->device ? cfg->device : "");
 	if (cfg->depth < 1 || cfg->depth > DEPTH_MAX)
 		return errf(e, -EINVAL, "a queue depth of %u is not possible: 1 to %d are",
