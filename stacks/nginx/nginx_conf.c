@@ -15,6 +15,10 @@
 #define FILES_FIXED    128 /* listeners, epoll, eventfds, logs, channels between processes */
 #define WORKERS_MAX    512
 #define POOL_THREADS   32
+#define BUFFERS	       2
+#define BUFFER_KIB_MAX 128
+#define BUFFER_KIB_MIN 32
+#define BUFFERS_MIB    1024 /* of all connections together */
 
 static const struct nginx_variant variants[] = {
 	{.name = "", .per_cpu = 1},
@@ -40,6 +44,19 @@ static int share(int connections, int workers)
 	return workers == 1 ? mean : mean + mean / 8 + 32;
 }
 
+/* A read through the thread pool costs two switches, so it should be large, as far as memory
+ * allows. Reads in the event loop are best with nginx's default of 32 KiB, see BASELINE.md. */
+static int buffer_kib(const struct nginx_variant *v, int connections)
+{
+	int kib = BUFFER_KIB_MAX;
+
+	if (!v->aio)
+		return 0;
+	while (kib > BUFFER_KIB_MIN && (long)connections * BUFFERS * kib > BUFFERS_MIB * 1024l)
+		kib /= 2;
+	return kib;
+}
+
 int nginx_plan(struct nginx_plan *plan, const struct nginx_variant *v, int connections, int cpus,
 	       long nofile, struct errbuf *e)
 {
@@ -58,6 +75,7 @@ int nginx_plan(struct nginx_plan *plan, const struct nginx_variant *v, int conne
 		plan->connections = share(connections, n) + FILES_FIXED;
 		plan->file_cache = room < FILE_CACHE_MAX ? (int)room : FILE_CACHE_MAX;
 		plan->files = (int)nofile;
+		plan->buffer_kib = buffer_kib(v, connections);
 		return 0;
 	}
 	return errf(e, -EMFILE,
@@ -111,7 +129,7 @@ static void put_main(FILE *f, const struct nginx_plan *p, const struct nginx_sit
 		p->connections);
 }
 
-static void put_io(FILE *f, const struct nginx_plan *p, bool tls)
+static void put_io(FILE *f, const struct nginx_plan *p)
 {
 	fputs("\tsendfile on;\n"
 	      "\tsendfile_max_chunk 512k;\n"
@@ -121,11 +139,9 @@ static void put_io(FILE *f, const struct nginx_plan *p, bool tls)
 	if (p->v->aio)
 		fputs("\taio threads=disk;\n", f);
 	if (p->v->direct)
-		fputs("\tdirectio 512;\n"
-		      "\toutput_buffers 4 64k;\n",
-		      f);
-	else if (tls && !p->v->ktls)
-		fputs("\toutput_buffers 2 128k;\n", f);
+		fputs("\tdirectio 512;\n", f);
+	if (p->buffer_kib)
+		fprintf(f, "\toutput_buffers %d %dk;\n", BUFFERS, p->buffer_kib);
 	fprintf(f,
 		"\topen_file_cache max=%d inactive=60s;\n"
 		"\topen_file_cache_valid 60s;\n"
@@ -174,7 +190,7 @@ void nginx_conf(FILE *f, const struct nginx_plan *plan, const struct nginx_site 
 {
 	put_main(f, plan, site);
 	fputs("http {\n", f);
-	put_io(f, plan, site->cert != NULL);
+	put_io(f, plan);
 	put_http(f, site);
 	if (site->cert)
 		put_tls(f, plan, site);

@@ -28,6 +28,7 @@ struct nginx_plan {
 	int connections; /* worker_connections, each */
 	int file_cache;	 /* entries of open_file_cache, each */
 	int files;	 /* worker_rlimit_nofile */
+	int buffer_kib;	 /* output_buffers 2 of this; 0: nginx's own default */
 };
 
 /* Enough workers that each one's share of the connections, as many files being sent, and the file

@@ -50,6 +50,9 @@ static void plans(void **state)
 	assert_true(p.workers >= 2 && p.workers <= 4);
 	assert_int_equal(nginx_plan(&p, nginx_variant("workers"), 512, 2, 20000, &e), 0);
 	assert_int_equal(p.workers, 12);
+	assert_int_equal(p.buffer_kib, 128);
+	assert_int_equal(nginx_plan(&p, nginx_variant("aio"), 16000, 2, 20000, &e), 0);
+	assert_int_equal(p.buffer_kib, 32); /* 1 GiB in all */
 	assert_int_equal(nginx_plan(&p, nginx_variant(""), 1000000, 1, 200, &e), -EMFILE);
 	assert_non_null(strstr(e.s, "1000000 connections"));
 }
