@@ -1,7 +1,7 @@
 /* tcp_cc_cubic: CUBIC, RFC 9438.
  *
  * W(t) = C (t - K)^3 + W_max in segments and seconds; the Reno-friendly estimate beside it; fast
- * convergence. cwnd itself stays in bytes; fractions below a byte are carried in w_frac.
+ * convergence. cwnd itself stays in bytes; fractions of a byte are carried in `frac`.
  */
 #include <math.h>
 
@@ -25,6 +25,7 @@ uint32_t tcp_cubic_ssthresh(struct tcp_conn *c, uint32_t from)
 {
 	double w = (double)from / c->mss;
 
+	c->cubic.prior = w;
 	c->cubic.w_max = w < c->cubic.w_max ? w * (1 + BETA) / 2 : w; /* 4.7 */
 	c->cubic.epoch = NEVER;
 	return max32((uint32_t)(from * BETA), 2u * c->mss);
@@ -49,7 +50,7 @@ void tcp_cubic_acked(struct tcp_conn *c, uint32_t bytes)
 		new_epoch(c, w);
 	t = (double)(c->s->now - c->cubic.epoch) * 1e-9;
 	/* 4.3: after the estimate has passed the old window, as fast as Reno */
-	c->cubic.w_est += (c->cubic.w_est < c->cubic.w_max ? ALPHA : 1) * acked / w;
+	c->cubic.w_est += (c->cubic.w_est < c->cubic.prior ? ALPHA : 1) * acked / w;
 	target = tcp_cubic_window(c->cubic.w_max, c->cubic.k, t + rtt);
 	target = target < w ? w : target > 1.5 * w ? 1.5 * w : target;
 	grow = (target - w) / w * acked;

@@ -203,7 +203,7 @@ struct tcp_conn {
 	uint64_t pace_next;
 	uint64_t nvp_start; /* since when cwnd is not validated; NEVER */
 	struct {
-		double w_max, k, w_est, frac;
+		double w_max, prior, k, w_est, frac;
 		uint64_t epoch;
 	} cubic;
 	struct {
