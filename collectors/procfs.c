@@ -127,6 +127,26 @@ bool collector_option(const char *options, const char *key, char *buf, int cap)
 	return false;
 }
 
+bool procfs_cpus(const char *list, cpu_set_t *out)
+{
+	CPU_ZERO(out);
+	do {
+		char *end;
+		unsigned long lo = strtoul(list, &end, 10), hi = lo;
+
+		if (end == list)
+			return false;
+		if (*end == '-')
+			hi = strtoul(end + 1, &end, 10);
+		if (hi < lo || hi >= CPU_SETSIZE)
+			return false;
+		for (; lo <= hi; lo++)
+			CPU_SET(lo, out);
+		list = end + (*end == ',');
+	} while (*list);
+	return true;
+}
+
 uint64_t collector_now(const struct collector_env *env, uint64_t t_ns)
 {
 	return strcmp(env->proc_root, "/proc") == 0 ? clock_ns() : t_ns;

@@ -7,6 +7,7 @@
 #ifndef COLLECTORS_PROCFS_H
 #define COLLECTORS_PROCFS_H
 
+#include <sched.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -38,6 +39,9 @@ int procfs_numbers(const char *p, uint64_t *out, int max);
 /* now - before of a counter that may have wrapped at 2^32. False if it went backwards otherwise
  * (the device or CPU went away and came back). */
 bool procfs_delta(uint64_t before, uint64_t now, uint64_t *delta);
+
+/* A list of CPUs as in cpuset(7), "0-3,8". False if malformed. */
+bool procfs_cpus(const char *list, cpu_set_t *out);
 
 /* When a reading just taken was taken: now by the clock for the live kernel, t_ns for a recorded
  * tree (any other proc_root). */

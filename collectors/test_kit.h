@@ -157,6 +157,15 @@ static inline void kit_complete(struct kit *k, const struct collector_ops *ops)
 
 #define KIT_S 1000000000ull
 
+/* Called by kit_run when its time goes on, if set. */
+static void (*kit_on_time)(double s) __attribute__((unused));
+
+static inline void kit_time(double s)
+{
+	if (kit_on_time)
+		kit_on_time(s);
+}
+
 /* Open, mark at 10 s, advance, mark at 12 s, finish with 4e9 body bytes, close. */
 static inline void kit_run(struct kit *k, const struct collector_ops *ops,
 			   struct collector_env *env)
@@ -170,10 +179,14 @@ static inline void kit_run(struct kit *k, const struct collector_ops *ops,
 	env->interval_ns = KIT_S / 10;
 	assert_int_equal(ops->probe(env, &e), 0);
 	assert_int_equal(ops->open(&c, env, &e), 0);
+	kit_time(9);
 	ops->sample(c, 9 * KIT_S, &k->sink);
+	kit_time(10);
 	ops->mark(c, 0, 10 * KIT_S);
 	kit_advance(k);
+	kit_time(11);
 	ops->sample(c, 11 * KIT_S, &k->sink);
+	kit_time(12);
 	ops->mark(c, 1, 12 * KIT_S);
 	ops->finish(c, 4000000000ull, &k->sink);
 	ops->close(c);
