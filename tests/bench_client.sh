@@ -3,9 +3,11 @@
 #
 # A null server on one CPU, dcn-load on another, a veth pair between two namespaces, packets steered to
 # the CPU of their side. Engines are interleaved in blocks, so that drift of the machine cancels; only
-# ratios within a block are worth reading.
+# ratios within a block are worth reading. Then the same at a modest rate in an open loop, where neither
+# end is the limit: throughput, errors and latency should agree.
 #
-#   tests/bench_client.sh [BUILD_DIR]      BLOCKS=3 SECONDS_EACH=3 CONNECTIONS=256 by environment
+#   tests/bench_client.sh [BUILD_DIR]      BLOCKS=3 SECONDS_EACH=3 CONNECTIONS=256
+#                                          RATE=800 (requests/s, open loop) by environment
 #
 # Prints a table per scheme and the ratios; exit 77 without root or with a single CPU. A benchmark: it
 # judges nothing.
@@ -13,6 +15,7 @@ set -u
 here=$(cd "$(dirname "$0")/.." && pwd)
 bin=$(cd "${1:-$here/build}" && pwd) || exit 1
 blocks=${BLOCKS:-3} secs=${SECONDS_EACH:-3} conns=${CONNECTIONS:-256} engines=${ENGINES:-curl sink mixed}
+rate=${RATE:-800}
 srv=dcnx-bc-s cli=dcnx-bc-c
 
 [ "$(id -u)" = 0 ] || { echo "skip bench_client: needs root for network namespaces"; exit 77; }
@@ -52,15 +55,21 @@ busy() { # busy ticks of CPU 1: user nice system irq softirq
 	awk '$1 == "cpu1" { print $2 + $3 + $4 + $7 + $8 }' /proc/stat
 }
 
+load() { # scheme, engine, name, further arguments...
+	local scheme=$1 e=$2 name=$3 t0
+	shift 3
+	t0=$(busy)
+	ip netns exec $cli taskset -c 1 "$bin/dcn-load" --url "$scheme://198.18.0.1" --cacert "$work/cert.pem" \
+		--content "$work" --connections "$conns" --warmup 1s --duration "${secs}s" --engine "$e" \
+		"$@" >"$work/$name.json" || exit 1
+	echo $(($(busy) - t0)) >"$work/$name.busy"
+}
+
 for scheme in http https; do
 	for b in $(seq "$blocks"); do
 		for e in $engines; do
-			t0=$(busy)
-			ip netns exec $cli taskset -c 1 "$bin/dcn-load" --url $scheme://198.18.0.1 \
-				--cacert "$work/cert.pem" --content "$work" --connections "$conns" \
-				--warmup 1s --duration "${secs}s" --engine "$e" \
-				>"$work/$scheme.$e.$b.json" || exit 1
-			echo $(($(busy) - t0)) >"$work/$scheme.$e.$b.busy"
+			load $scheme "$e" "$scheme.$e.$b"
+			load $scheme "$e" "open.$scheme.$e.$b" --mode open --rate "$rate"
 		done
 	done
 done
@@ -81,6 +90,13 @@ for scheme in "http", "https":
         whole = [c / (r["body_bytes"] * (r["window_s"] + 1) / r["window_s"]) * 1e9 for c, r in zip(core, runs)]
         print(f"{e:6} {gm([r['net_gbps'] for r in runs]):9.2f} {gm(cost[e]):9.3f} {gm(whole):9.3f} "
               f"{gm([r['latency_ms']['p50'] for r in runs]):8.2f} {gm([r['latency_ms']['p99'] for r in runs]):8.2f} "
+              f"{sum(r['errors_total'] for r in runs):6} {runs[0]['verified_share']:8.3f} "
+              f"{gm([r['cpu_pct'] for r in runs]):7.1f} {sum(r['client_limited'] for r in runs)}/{blocks}")
+    print("open loop, " + "each engine at the same rate:")
+    for e in engines:
+        runs = [json.load(open(f"{work}/open.{scheme}.{e}.{b+1}.json")) for b in range(blocks)]
+        print(f"{e:6} {gm([r['net_gbps'] for r in runs]):9.2f} {gm([r['cpu_s'] / r['body_bytes'] * 1e9 for r in runs]):9.3f} "
+              f"{'':9} {gm([r['latency_ms']['p50'] for r in runs]):8.2f} {gm([r['latency_ms']['p99'] for r in runs]):8.2f} "
               f"{sum(r['errors_total'] for r in runs):6} {runs[0]['verified_share']:8.3f} "
               f"{gm([r['cpu_pct'] for r in runs]):7.1f} {sum(r['client_limited'] for r in runs)}/{blocks}")
     for e in engines[1:]:

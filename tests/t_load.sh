@@ -166,7 +166,7 @@ bad_server() { # mode
 import os, socket, struct, sys, threading, time
 mode, S = sys.argv[1], 307200
 def serve(c):
-    buf = b""
+    buf, served = b"", 0
     try:
         while True:
             while b"\r\n\r\n" not in buf:
@@ -178,6 +178,11 @@ def serve(c):
             ok = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % S
             if head.startswith(b"HEAD"):
                 c.sendall(ok)
+            elif mode == "stale":
+                if served:
+                    return
+                served = 1
+                c.sendall(ok + bytes(S))
             elif mode == "hang":
                 pass
             elif mode == "short":
@@ -341,6 +346,8 @@ for e in curl sink; do
 	check "length 10, $e" misbehaving length $e "d['errors']['short_body'] == d['errors_total'] > 0"
 	check "not HTTP, $e" misbehaving garbage $e none
 	check "interim response in pieces, $e" misbehaving interim $e "d['errors_total'] == 0 and d['responses'] > 0"
+	check "kept connection closed under a request, $e" misbehaving stale $e \
+		"d['errors_total'] == 0 and d['responses'] > 0 and d['reconnects'] > 0"
 	check "server closes each time, $e" misbehaving close $e \
 		"d['errors_total'] == 0 and d['responses'] > 0 and d['reconnects'] > 0"
 done

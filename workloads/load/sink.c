@@ -39,6 +39,7 @@ struct sconn {
 	enum sstate st;
 	uint32_t events;
 	bool was_up;
+	bool served;  /* this connection has answered a request */
 	bool waiting; /* for the answer to a request */
 	bool in_body; /* its head is complete */
 	bool done;    /* it is complete */
@@ -79,16 +80,24 @@ static void sc_close(struct sconn *c)
 		stls_clear(&c->tls);
 	c->st = SC_CLOSED;
 	c->events = c->head_n = c->out_off = c->out_n = 0;
-	c->waiting = c->in_body = c->done = c->bad = false;
+	c->served = c->waiting = c->in_body = c->done = c->bad = false;
 	c->body_left = 0;
 }
 
+static int sc_connect(struct sconn *c);
+
+/* A kept connection that breaks before the answer's first byte was most likely closed by the server
+ * while the request was on its way; the request is tried once more on a new one (RFC 9110 9.2.2;
+ * libcurl does the same). */
 static void sc_fail(struct sconn *c, enum load_error kind, const char *what)
 {
 	bool waiting = c->waiting;
+	bool retry = waiting && c->served && kind == LE_RESET && !c->s->first_seen;
 
 	sc_close(c);
-	if (waiting)
+	if (retry && sc_connect(c) == 0)
+		c->waiting = true;
+	else if (waiting)
 		run_fail(c->en->base.run, c->s, kind, what);
 }
 
@@ -246,6 +255,7 @@ static void sc_settle(struct sconn *c)
 	if (!c->done)
 		return;
 	c->done = c->in_body = c->waiting = false;
+	c->served = true;
 	if (!resp.keep_alive)
 		sc_close(c);
 	run_response(r, c->s, resp.status, resp.length);

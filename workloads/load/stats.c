@@ -17,6 +17,7 @@
 #define BUSY_LIMIT_PCT 95.0 /* of its loop's or its core's time */
 #define CPUS_LIMIT_PCT 97.0 /* of the CPUs it is bound to */
 #define LAG_LIMIT_MS   50.0 /* p99 */
+#define WAIT_TELL_PCT  10.0 /* of the window runnable but not running: worth saying */
 
 const char *const load_error_names[LE_KINDS] = {
 	[LE_CONNECT] = "connect",	  [LE_TLS] = "tls",
@@ -111,7 +112,7 @@ void self_usage_read(struct self_usage *u)
 bool stats_client_limited(const struct load_stats *st, char *why, int size)
 {
 	double wall = (double)(st->use1.t_ns - st->use0.t_ns);
-	double busy, cpu, cpus = 0, lag = hist_quantile(&st->lag, 0.99) / 1e6;
+	double busy, cpu, wait, cpus = 0, lag = hist_quantile(&st->lag, 0.99) / 1e6;
 	uint64_t total = st->use1.cpus_total - st->use0.cpus_total;
 
 	why[0] = '\0';
@@ -119,6 +120,7 @@ bool stats_client_limited(const struct load_stats *st, char *why, int size)
 		return false;
 	busy = 100 * (1 - (double)st->blocked_ns / wall);
 	cpu = 100 * (double)(st->use1.cpu_ns - st->use0.cpu_ns) / wall;
+	wait = 100 * (double)(st->use1.wait_ns - st->use0.wait_ns) / wall;
 	if (total)
 		cpus = 100 * (double)(st->use1.cpus_busy - st->use0.cpus_busy) / (double)total;
 	if (cpu >= BUSY_LIMIT_PCT)
@@ -126,6 +128,11 @@ bool stats_client_limited(const struct load_stats *st, char *why, int size)
 	else if (cpus >= CPUS_LIMIT_PCT)
 		snprintf(why, (size_t)size, "the client's CPUs were busy %.0f %% of the window",
 			 cpus);
+	else if (busy >= BUSY_LIMIT_PCT && wait >= WAIT_TELL_PCT)
+		snprintf(why, (size_t)size,
+			 "the client's loop was busy %.0f %% of the window; others had its CPU for "
+			 "%.0f %%",
+			 busy, wait);
 	else if (busy >= BUSY_LIMIT_PCT)
 		snprintf(why, (size_t)size, "the client's loop was busy %.0f %% of the window",
 			 busy);

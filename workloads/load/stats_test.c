@@ -98,6 +98,9 @@ static void verdict(void **state)
 	st.blocked_ns = 20000000;
 	assert_true(stats_client_limited(&st, why, sizeof why));
 	assert_non_null(strstr(why, "loop was busy 98 %"));
+	st.use1.wait_ns = 400000000;
+	assert_true(stats_client_limited(&st, why, sizeof why));
+	assert_non_null(strstr(why, "others had its CPU for 40 %"));
 
 	st = calm();
 	st.use1.cpus_total = 100;
