@@ -103,6 +103,36 @@ static void describe(struct caption *c, const struct experiment *x, const json_t
 	wrap(c, s);
 }
 
+/* Figure 6 has a device instead of a network. */
+static void describe_io(struct caption *c, const struct experiment *x, const json_t *machine,
+			const json_t *testbed, const char *cpu, const char *started)
+{
+	const char *device = experiment_text(x, "load.device");
+	bool sim = !strncmp(device, "sim:", 4);
+	char s[900];
+
+	if (sim)
+		snprintf(c->title + strlen(c->title), sizeof c->title - strlen(c->title),
+			 " (simulated)");
+	snprintf(s, sizeof s,
+		 "Points are means of n = %d runs in randomised blocks, bars 95 %% confidence "
+		 "intervals "
+		 "(Student t). %s%s, closed loop of random reads of %s, direct I/O; each point "
+		 "satisfies "
+		 "Little's law within 5 %%. %s %.10s: %s (%s), %s%s%s. The paper: Intel P3700 800 "
+		 "GB, "
+		 "16 KB reads.",
+		 c->repetitions,
+		 sim ? "SIMULATED device, a model with the data sheet's values: " : "Device: ",
+		 sim	   ? device
+		 : *device ? device
+			   : "a file on the content disk",
+		 experiment_text(x, "load.io_size"), sim ? "Computed" : "Measured", started,
+		 *cpu ? cpu : "unknown CPU", text(machine, "machine"), text(machine, "kernel"),
+		 *device ? "" : ", disk ", *device ? "" : text(testbed, "disk"));
+	wrap(c, s);
+}
+
 void caption_make(struct caption *c, const char *dir, const struct experiment *x,
 		  const struct csv *summary)
 {
@@ -133,6 +163,9 @@ void caption_make(struct caption *c, const char *dir, const struct experiment *x
 	snprintf(cpu, sizeof cpu, "%s", text(machine, "cpu"));
 	snprintf(c->cpu_why, sizeof c->cpu_why, "not measured: %.180s",
 		 *text(testbed, "cpu_why") ? text(testbed, "cpu_why") : "no collector");
-	describe(c, x, machine, testbed, stacks, cpu, text(meta, "started"));
+	if (!strcmp(experiment_text(x, "load.program"), "iowindow"))
+		describe_io(c, x, machine, testbed, cpu, text(meta, "started"));
+	else
+		describe(c, x, machine, testbed, stacks, cpu, text(meta, "started"));
 	json_decref(meta);
 }
