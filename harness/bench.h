@@ -43,8 +43,8 @@ struct outcome {
 	int missing;		 /* collectors that this machine can't run */
 	int server_cpus;
 	uint64_t mark_late_ns; /* the later of the two marks */
-	char warning[512];
-	double wall_s; /* the whole run, set-up included */
+	char warning[512];     /* one a line */
+	double wall_s;	       /* the whole run, set-up included */
 };
 
 /* Make or reuse the cell's content. Blocks, with progress on stderr. */

@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/units.h"
+#include "harness/cell_io.h"
 #include "harness/child.h"
 #include "harness/interrupt.h"
 
@@ -56,21 +57,6 @@ static void client_key(const struct bench *b, const struct cell *c, char *key, s
 static void disk_key(const struct bench *b, const struct cell *c, char *key, size_t len)
 {
 	snprintf(key, len, "size=%s", cell_text(b->x, c, "content.object_size"));
-}
-
-/* A testbed for a program that needs the server's CPUs but no network. */
-static int server_side(struct bench *b, const struct cell *c, struct testbed *tb, struct errbuf *e)
-{
-	struct testbed_cfg cfg = {.steering = false};
-
-	snprintf(cfg.server_cpus, sizeof cfg.server_cpus, "%s",
-		 cell_text(b->x, c, "testbed.server_cpus"));
-	snprintf(cfg.client_cpus, sizeof cfg.client_cpus, "%s",
-		 cell_text(b->x, c, "testbed.client_cpus"));
-	snprintf(cfg.congestion, sizeof cfg.congestion, "%.15s",
-		 cell_text(b->x, c, "testbed.congestion"));
-	cfg.content_dir = b->content_dir;
-	return testbed_up(tb, &cfg, e);
 }
 
 /* fio's JSON -> Gb/s. Some versions print notes before the object. */
@@ -129,7 +115,7 @@ static double measure_disk(struct bench *b, const struct cell *c, struct errbuf 
 	snprintf(block, sizeof block, "--bs=%llu", (unsigned long long)bs);
 	snprintf(files, sizeof files, "--openfiles=%u",
 		 b->content.cold < 15000 ? b->content.cold : 15000);
-	if (server_side(b, c, &tb, e))
+	if (bench_server_side(b, c, b->content_dir, &tb, e))
 		return NAN;
 	s.tb = &tb;
 	if (!child_capture(&s, ns + 60 * NSEC_PER_SEC, &out, e))
@@ -173,7 +159,7 @@ static double measure_crypto(struct bench *b, const struct cell *c, struct errbu
 		errf(e, -ENOENT, "aead-bench is not built; run make");
 		return NAN;
 	}
-	if (server_side(b, c, &tb, e))
+	if (bench_server_side(b, c, b->content_dir, &tb, e))
 		return NAN;
 	s.tb = &tb;
 	cpus = CPU_COUNT(&tb.server_cpus);

@@ -309,6 +309,10 @@ static int check_relations(struct experiment *x, struct errbuf *e)
 	    !experiment_axis_of(x, setting_find_name("run.duration")))
 		return bad_at(e, x->path, line_of(x, "collect.interval"),
 			      "collect.interval is longer than run.duration; make it shorter");
+	if (takes(x, "load.program", "dcn-load") &&
+	    (takes(x, "load.engine", "native") || takes(x, "load.engine", "fio")))
+		return bad_at(e, x->path, line_of(x, "load.engine"),
+			      "engines native and fio belong to load.program = iowindow");
 	if (takes(x, "load.mode", "open") && takes(x, "load.rate", "0"))
 		return bad_at(e, x->path, line_of(x, "load.mode"),
 			      "load.mode = open needs load.rate, in requests per second");

@@ -132,6 +132,7 @@ static void test_refusals(void **state)
 	refuses("[sweep]\nrate = 1Gbit\n", "write section.rate");
 	refuses("[sweep]\nconections = 5\n", "did you mean 'connections'");
 	refuses("[sweep]\ncollect.collectors = cpu\n", "can't be swept");
+	refuses("[load]\nengine = fio\n", "belong to load.program");
 	refuses("[load]\nmode = open\n", "needs load.rate");
 	refuses("[content]\ncold = 1KiB\n", "smaller than one object");
 	refuses("[content]\nhot = 1GiB\ncache_budget = 64MiB\n", "does not hold the hot set");

@@ -51,6 +51,19 @@ const struct metric_info metric_columns[] = {
 	{NULL, NULL, NULL},
 };
 
+const struct metric_info metric_io_columns[] = {
+	{"disk_read_gbps", "Gb/s", "read from the device"},
+	{"disk_iops", "1/s", "reads per second"},
+	{"disk_lat_us_mean", "us", "a read, from its submission to its reaping, mean"},
+	{"disk_lat_us_p50", "us", "the same, median"},
+	{"disk_lat_us_p99", "us", "the same, 99th percentile"},
+	{"disk_lat_us_p999", "us", "the same, 99.9th percentile"},
+	{"cpu_us_per_io", "us", "CPU a read"},
+	{"syscalls_per_io", "", "system calls a read"},
+	{"little_ratio", "", "throughput x latency / window: 1 by Little's law"},
+	{NULL, NULL, NULL},
+};
+
 static struct metric *slot(struct metrics *m, const char *name)
 {
 	for (int i = 0; i < m->n; i++)

@@ -34,6 +34,8 @@ struct metric_info {
 
 /* The columns of runs.csv in their order; ends with a NULL name. */
 extern const struct metric_info metric_columns[];
+/* The same where the load is iowindow. */
+extern const struct metric_info metric_io_columns[];
 const struct metric_info *metric_info(const char *name); /* NULL if not in the table */
 
 #endif

@@ -135,28 +135,40 @@ static int distinct(const struct figure *f, int col)
 	return n;
 }
 
+/* One key of a label: "nginx", "0 % BC", "TLS", "loss 1". */
+static void label_part(const struct series *s, const char *name, const char *v, char *buf,
+		       size_t len)
+{
+	if (!strcmp(name, "stack"))
+		snprintf(buf, len, "%s", v);
+	else if (!strcmp(name, "cache_ratio") && s->uncached)
+		snprintf(buf, len, "no cache");
+	else if (!strcmp(name, "cache_ratio"))
+		snprintf(buf, len, "%s %% BC", v);
+	else if (!strcmp(name, "tls"))
+		snprintf(buf, len, "%s", strcmp(v, "on") ? "plain" : "TLS");
+	else
+		snprintf(buf, len, "%s %s", name, v);
+}
+
+/* What differs between lines; the stack if nothing does. */
 static void label(const struct figure *f, struct series *s)
 {
 	size_t at = 0, len = sizeof s->label;
+	char part[64];
 
 	for (int i = 0; i < f->keys && at < len; i++) {
-		const char *name = f->sum.name[f->key[i]],
-			   *v = csv_text(&f->sum, s->row, f->key[i]);
+		const char *name = f->sum.name[f->key[i]];
+		const char *v = csv_text(&f->sum, s->row, f->key[i]);
 
-		if (f->key[i] == f->xcol || (distinct(f, f->key[i]) < 2 && strcmp(name, "stack")))
+		if (f->key[i] == f->xcol || distinct(f, f->key[i]) < 2)
 			continue;
-		if (!strcmp(name, "stack"))
-			at += (size_t)snprintf(s->label + at, len - at, "%s", v);
-		else if (!strcmp(name, "cache_ratio") && s->uncached)
-			at += (size_t)snprintf(s->label + at, len - at, ", no cache");
-		else if (!strcmp(name, "cache_ratio"))
-			at += (size_t)snprintf(s->label + at, len - at, ", %s %% BC", v);
-		else if (!strcmp(name, "tls"))
-			at += (size_t)snprintf(s->label + at, len - at, ", %s",
-					       strcmp(v, "on") ? "plain" : "TLS");
-		else
-			at += (size_t)snprintf(s->label + at, len - at, ", %s %s", name, v);
+		label_part(s, name, v, part, sizeof part);
+		at += (size_t)snprintf(s->label + at, len - at, "%s%s", at ? ", " : "", part);
 	}
+	if (!at)
+		snprintf(s->label, len, "%s",
+			 csv_text(&f->sum, s->row, csv_column(&f->sum, "stack")));
 }
 
 /* Colour by stack, dash by everything else, marker by line. */

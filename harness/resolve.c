@@ -59,6 +59,11 @@ int resolve(struct experiment *x, const struct machine *m, struct errbuf *e)
 	char text[32];
 	int err = 0;
 
+	if (!strcmp(experiment_text(x, "load.program"), "iowindow")) /* neither server nor cache */
+		return x->v[setting_find_name("stack")].line ||
+				       experiment_axis_of(x, setting_find_name("stack"))
+			       ? 0
+			       : experiment_resolve(x, "stack", "disk", e);
 	if (is_auto(x, "content.hot")) {
 		hot = m->llc_bytes * (x->quick ? 8 : 16);
 		hot = hot > least ? hot : least;

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/rng.h"
+#include "harness/cell_io.h"
 #include "harness/csv.h"
 #include "harness/registry.h"
 
@@ -24,6 +25,11 @@ static void choose_columns(struct results *r)
 	const char *names = experiment_text(r->x, "collect.collectors");
 
 	r->keys = sweep_columns(r->x, r->key);
+	if (cell_io_wanted(r->x)) {
+		for (int i = 0; metric_io_columns[i].name; i++)
+			r->metric[r->metrics++] = metric_io_columns[i].name;
+		return;
+	}
 	for (int i = 0; metric_columns[i].name; i++)
 		r->metric[r->metrics++] = metric_columns[i].name;
 	for (const char *p = names; *p;) {
@@ -274,6 +280,8 @@ static void put_histogram(struct results *r, const struct cell *c, int block, co
 	struct errbuf e;
 	FILE *f;
 
+	if (!json_object_get(load, "hist"))
+		return;
 	snprintf(name, sizeof name, "latency/cell%03d-rep%d.csv", c->index, block + 1);
 	f = open_in(r->dir, name, "w", &e);
 	if (!f)
@@ -299,6 +307,10 @@ static void put_raw(struct results *r, const struct cell *c, int block, const st
 	json_object_set(j, "load", o->load);
 	if (o->stats)
 		json_object_set(j, "stack", o->stats);
+	if (o->obs)
+		json_object_set_new(j, "sampler",
+				    json_pack("{s:i, s:f}", "late_ticks", observe_late(o->obs),
+					      "mark_late_ms", (double)o->mark_late_ns / 1e6));
 	json_dump_file(j, path, JSON_COMPACT | JSON_REAL_PRECISION(9));
 	json_decref(j);
 }
@@ -343,8 +355,13 @@ int results_add(struct results *r, const struct cell *c, int block, const struct
 	}
 	if (o->testbed)
 		json_object_set(r->meta, "testbed", o->testbed);
-	if (o->warning[0])
-		results_warn(r, "%s", o->warning);
+	for (const char *w = o->warning; *w;) { /* one a line */
+		size_t n = strcspn(w, "\n");
+
+		results_warn(r, "%.*s", (int)n, w);
+		w += n;
+		w += *w == '\n';
+	}
 	if (fflush(r->runs) || fflush(r->samples) || fdatasync(fileno(r->runs)) ||
 	    fdatasync(fileno(r->samples)))
 		return errf(e, -errno, "%s: results can't be written: %s", r->dir, strerror(errno));

@@ -18,6 +18,7 @@
 #include "base/rng.h"
 #include "harness/bench.h"
 #include "harness/ceilings.h"
+#include "harness/cell_io.h"
 #include "harness/cgroup.h"
 #include "harness/child.h"
 #include "harness/interrupt.h"
@@ -52,7 +53,7 @@ static void raise_limits(void)
 /* Every stack is known and can run here, before anything is made. */
 static int check_stacks(const struct plan *p, struct errbuf *e)
 {
-	for (int i = 0; i < p->cells; i++) {
+	for (int i = 0; i < p->cells && !cell_io_wanted(&p->x); i++) {
 		const char *name = cell_text(&p->x, &p->cell[i], "stack"), *variant;
 		const struct stack_ops *ops = registry_stack(name, &variant, e);
 		struct errbuf why = {""};
@@ -81,7 +82,7 @@ static int check_rest(const struct plan *p, struct errbuf *e)
 		c += n;
 		c += strspn(c, ", \t");
 	}
-	snprintf(name, sizeof name, "%s/dcn-load", p->b.bin_dir);
+	snprintf(name, sizeof name, "%s/%s", p->b.bin_dir, experiment_text(&p->x, "load.program"));
 	if (!child_which(name, path, sizeof path))
 		return errf(e, -ENOSYS, "%s is missing: run make", name);
 	return 0;
@@ -142,21 +143,34 @@ static const char *left_text(const struct plan *p, char *buf, size_t len)
 	return buf;
 }
 
+/* "7.45 Gb/s, cpu 99 %": what there is. */
+static void figures(const struct outcome *o, char *buf, size_t len)
+{
+	double net = metrics_get(&o->m, "net_gbps"), cpu = metrics_get(&o->m, "cpu_pct");
+	double lat = metrics_get(&o->m, "disk_lat_us_mean");
+
+	if (!isfinite(net))
+		snprintf(buf, len, "%.2f Gb/s, %.0f us", metrics_get(&o->m, "disk_read_gbps"), lat);
+	else if (isfinite(cpu))
+		snprintf(buf, len, "%.2f Gb/s, cpu %.0f %%", net, cpu);
+	else
+		snprintf(buf, len, "%.2f Gb/s", net);
+}
+
 static void show(const struct plan *p, int block, const struct cell *c, const struct outcome *o)
 {
-	char label[200], left[32], cpu[40] = "";
-	double v = metrics_get(&o->m, "cpu_pct");
+	char label[200], left[32], fig[80];
 
-	if (isfinite(v))
-		snprintf(cpu, sizeof cpu, ", cpu %.0f %%", v);
 	cell_label(&p->x, c, label, sizeof label);
+	left_text(p, left, sizeof left);
+	figures(o, fig, sizeof fig);
 	if (o->ran)
-		log_info("[%d/%d] block %d  %s: %.2f Gb/s%s%s%s%s; left: %s", p->done, p->planned,
-			 block + 1, label, metrics_get(&o->m, "net_gbps"), cpu,
-			 *o->bound ? ", bound by " : "", o->bound, o->valid ? "" : "  INVALID",
-			 left_text(p, left, sizeof left));
+		log_info("[%d/%d] block %d  %s: %s%s%s%s; left: %s", p->done, p->planned, block + 1,
+			 label, fig, *o->bound ? ", bound by " : "", o->bound,
+			 o->valid ? "" : "  INVALID", left);
 	else
-		log_info("[%d/%d] block %d  %s: FAILED", p->done, p->planned, block + 1, label);
+		log_info("[%d/%d] block %d  %s: FAILED; left: %s", p->done, p->planned, block + 1,
+			 label, left);
 	for (int i = 0; i < o->whys; i++)
 		log_warn("    %s", o->why[i]);
 }
@@ -169,12 +183,16 @@ static int one_run(struct plan *p, int block, const struct cell *c, struct errbu
 	int err;
 
 	/* One seed a block: all its cells see the same request stream. */
-	err = cell_run(&p->b, c, NULL, true, seed >> 16, &o, e);
+	if (cell_io_wanted(&p->x))
+		err = cell_io_run(&p->b, c, seed >> 16, &o, e);
+	else
+		err = cell_run(&p->b, c, NULL, true, seed >> 16, &o, e);
 	if (err) {
 		outcome_free(&o);
 		return err;
 	}
-	ceilings_apply(&p->b, c, block, &p->r.ledger, &o.m);
+	if (!cell_io_wanted(&p->x))
+		ceilings_apply(&p->b, c, block, &p->r.ledger, &o.m);
 	if (o.ran)
 		verdict_bound(&p->b, c, o.server_cpus, &o);
 	p->done++;
@@ -197,7 +215,9 @@ static int run_block(struct plan *p, int block, struct errbuf *e)
 		return errf(e, -ENOMEM, "out of memory");
 	for (int i = 0; i < p->cells; i++)
 		todo += !ledger_has(&p->r.ledger, block, i);
-	err = todo ? ceilings_measure(&p->b, p->cell, p->cells, block, &p->r, e) : 0;
+	err = todo && !cell_io_wanted(&p->x)
+		      ? ceilings_measure(&p->b, p->cell, p->cells, block, &p->r, e)
+		      : 0;
 	sweep_order(cell_count(&p->x, &p->cell[0], "run.seed"), block, order, p->cells);
 	for (int i = 0; i < p->cells && !err && !interrupt_soon(); i++)
 		if (!ledger_has(&p->r.ledger, block, order[i]))

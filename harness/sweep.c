@@ -82,14 +82,14 @@ int sweep_columns(const struct experiment *x, int out[4 + EXPERIMENT_AXES])
 {
 	static const char *const always[] = {"stack", "load.tls", "load.cache_ratio",
 					     "load.connections"};
-	int n = 0;
+	int n = 0, fixed = strcmp(experiment_text(x, "load.program"), "iowindow") ? 4 : 1;
 
-	for (int i = 0; i < 4; i++)
+	for (int i = 0; i < fixed; i++)
 		out[n++] = setting_find_name(always[i]);
 	for (int k = 0; k < x->axes; k++) {
 		bool there = false;
 
-		for (int i = 0; i < 4; i++)
+		for (int i = 0; i < n; i++)
 			there |= out[i] == x->axis[k].setting;
 		if (!there)
 			out[n++] = x->axis[k].setting;
@@ -103,20 +103,18 @@ const char *cell_label(const struct experiment *x, const struct cell *c, char *b
 
 	at = snprintf(buf, (size_t)len, "%s", cell_setting(x, c, col[0]));
 	for (int i = 1; i < n && at < len; i++) {
-		const char *text = cell_setting(x, c, col[i]);
+		const char *text = cell_setting(x, c, col[i]), *key = settings[col[i]].key;
+		char *p = buf + at;
+		size_t room = (size_t)(len - at);
 
-		if (i == 1)
-			at += snprintf(buf + at, (size_t)(len - at), "%s",
-				       strcmp(text, "on") ? "" : " tls");
-		else if (i == 2)
-			at += c->uncached
-				      ? 0
-				      : snprintf(buf + at, (size_t)(len - at), " bc=%s%%", text);
-		else if (i == 3)
-			at += snprintf(buf + at, (size_t)(len - at), " conn=%s", text);
+		if (!strcmp(key, "tls"))
+			at += snprintf(p, room, "%s", strcmp(text, "on") ? "" : " tls");
+		else if (!strcmp(key, "cache_ratio"))
+			at += c->uncached ? 0 : snprintf(p, room, " bc=%s%%", text);
+		else if (!strcmp(key, "connections"))
+			at += snprintf(p, room, " conn=%s", text);
 		else
-			at += snprintf(buf + at, (size_t)(len - at), " %s=%s", settings[col[i]].key,
-				       text);
+			at += snprintf(p, room, " %s=%s", key, text);
 	}
 	return buf;
 }

@@ -65,8 +65,10 @@ int undo_open(struct errbuf *e)
 	mkdir(UNDO_DIR, 0755);
 	snprintf(journal_path, sizeof journal_path, UNDO_DIR "/run-%d.undo", (int)getpid());
 	journal = open(journal_path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	if (journal < 0 && geteuid()) /* a user namespace and all in it ends with us */
+		return 0;
 	if (journal < 0)
-		return errf(e, -errno, "%s: %s; run as root", journal_path, strerror(errno));
+		return errf(e, -errno, "%s: %s", journal_path, strerror(errno));
 	flock(journal, LOCK_EX | LOCK_NB); /* held while we live: restore asks for it */
 	return 0;
 }

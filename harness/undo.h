@@ -13,7 +13,9 @@
 
 #define UNDO_DIR "/run/dcn-runs"
 
-int undo_open(struct errbuf *e); /* starts this process's journal; without it the rest is silent */
+/* Starts this process's journal; without it the rest is silent. An ordinary user gets none: what is
+ * made in a user namespace ends with the process. */
+int undo_open(struct errbuf *e);
 void undo_pid(pid_t pid);	 /* a process was started */
 void undo_cgroup(const char *dir);
 void undo_dir(const char *dir); /* a scratch directory (below /tmp/dcn- only) */

@@ -27,7 +27,7 @@ static void note(struct outcome *o, const char *s)
 	size_t n = strlen(o->warning);
 
 	if (!strstr(o->warning, s))
-		snprintf(o->warning + n, sizeof o->warning - n, "%s%s", n ? "; " : "", s);
+		snprintf(o->warning + n, sizeof o->warning - n, "%s%s", n ? "\n" : "", s);
 }
 
 static void check_load(struct outcome *o)
@@ -143,7 +143,9 @@ static bool is_near(double v, double ceiling)
 
 void verdict_bound(const struct bench *b, const struct cell *c, int server_cpus, struct outcome *o)
 {
-	double net = metrics_get(&o->m, "net_gbps"), disk = metrics_get(&o->m, "disk_read_gbps");
+	double net = metrics_get(&o->m, "net_gbps");
+	/* What this server read; the device may have served others too. */
+	double disk = net * (1 - metrics_get(&o->m, "cache_hit_bytes_pct") / 100);
 	double ceil_disk = metrics_get(&o->m, "ceil_disk_gbps");
 	double ceil_client = metrics_get(&o->m, "ceil_client_gbps");
 	double cpu = metrics_get(&o->m, "cpu_pct"), rate = cell_number(b->x, c, "load.rate");

@@ -138,8 +138,10 @@ static void test_bound(void **state)
 	bound_is("");
 	metrics_set(&o.m, "cpu_pct", 99);
 	bound_is("server_cpu");
-	metrics_set(&o.m, "disk_read_gbps", 7.5);
 	metrics_set(&o.m, "ceil_disk_gbps", 8);
+	metrics_set(&o.m, "cache_hit_bytes_pct", 90);
+	bound_is("server_cpu");
+	metrics_set(&o.m, "cache_hit_bytes_pct", 1);
 	bound_is("disk");
 	metrics_set(&o.m, "ceil_client_gbps", 8.2);
 	bound_is("client");

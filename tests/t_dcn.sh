@@ -176,9 +176,38 @@ bad_servers() {
 		--set "stack.command=timeout 2 $bin/dcn-null --ip {ip} --port 80 --content {root}" "$tmp/tiny.exp"
 }
 
+# A stock server inside its page-cache budget, both cache ratios.
+budget() {
+	local d=$tmp/budget
+	expect 0 "$d" "$DCN" run --no-plot --out "$d" --set sweep.stack=nginx --set sweep.connections=4 \
+		--set sweep.load.cache_ratio=0,100 --set content.hot=4MiB --set content.cold=128MiB \
+		--set content.cache_budget=32MiB --set run.repetitions=1 --set content.object_size=64KiB \
+		"$tmp/tiny.exp" || [ "$(wc -l <"$d/runs.csv")" -eq 3 ] || return 1
+	python3 - "$d/runs.csv" <<'END'
+import csv, sys
+rows = list(csv.DictReader(open(sys.argv[1])))
+assert len(rows) == 2, len(rows)
+for r in rows:
+    # a busy machine may make a run invalid, but not for its cache ratio
+    assert r["valid"] == "1" or "cache ratio" not in r["why"], r["why"]
+    assert abs(float(r["cache_hit_bytes_pct"]) - float(r["cache_ratio"])) < 20, r["cache_hit_bytes_pct"]
+    assert float(r["net_gbps"]) > 0
+END
+	local rc=$?
+	ls -d /sys/fs/cgroup/memory/dcn-[0-9]* /sys/fs/cgroup/dcn-[0-9]* 2>/dev/null | while read -r cg; do
+		[ -e "/proc/${cg##*-}" ] || { echo "$cg was left"; exit 1; }
+	done || return 1
+	return $rc
+}
+
 check "bad input is refused in one sentence with exit 2" bad_input
 check "bad places and missing programs are named" bad_places
 check "a whole run leaves all its files" whole_run
+if have nginx; then
+	check "a stock server inside a page-cache budget" budget
+else
+	echo "skip a stock server inside a page-cache budget: nginx is not installed; make deps"
+fi
 check "first SIGINT: finishes the run, exits 130, can be resumed" interrupt
 check "second SIGINT: stops at once, can be resumed" interrupt_twice
 check "SIGTERM: exits 143, nothing left" terminate
