@@ -346,8 +346,9 @@ for e in curl sink; do
 	check "length 10, $e" misbehaving length $e "d['errors']['short_body'] == d['errors_total'] > 0"
 	check "not HTTP, $e" misbehaving garbage $e none
 	check "interim response in pieces, $e" misbehaving interim $e "d['errors_total'] == 0 and d['responses'] > 0"
+	# libcurl gives up at the sixth stale connection of a handle, whatever lies between
 	check "kept connection closed under a request, $e" misbehaving stale $e \
-		"d['errors_total'] == 0 and d['responses'] > 0 and d['reconnects'] > 0"
+		"d['responses'] > 0 and d['reconnects'] > 0 and d['errors_total'] <= ('$e' == 'curl') * d['errors']['reset']"
 	check "server closes each time, $e" misbehaving close $e \
 		"d['errors_total'] == 0 and d['responses'] > 0 and d['reconnects'] > 0"
 done
