@@ -24,7 +24,6 @@ const char *const llc_kind_name[LLC_KINDS] = {
 };
 
 #define DIRTY	    1u
-#define ROTATION    0x9e3779b1ull
 #define NOWHERE	    UINT64_MAX
 #define OWNER(st)   ((st) >> 5)
 #define KIND(st)    (((st) >> 1) & 15u)
@@ -35,7 +34,7 @@ _Static_assert(LLC_KINDS <= 16 && LLC_OWNERS <= 8, "a line's state is one byte")
 struct llcsim {
 	struct llcsim_cfg cfg;
 	unsigned int line_shift;
-	uint64_t sets, rotation, clock;
+	uint64_t sets, slice_sets, clock;
 	uint64_t *tag;	/* line number + 1; 0: empty */
 	uint64_t *used; /* clock of the last use */
 	uint8_t *state; /* DIRTY, and who made it so */
@@ -45,6 +44,7 @@ struct llcsim {
 int llcsim_new(struct llcsim **out, const struct llcsim_cfg *cfg)
 {
 	unsigned int line = cfg->line ? cfg->line : 64, sample = cfg->sample ? cfg->sample : 1;
+	unsigned int slices = cfg->index == LLC_SLICED ? cfg->slices : 1;
 	struct llcsim *s;
 	uint64_t n;
 
@@ -52,7 +52,7 @@ int llcsim_new(struct llcsim **out, const struct llcsim_cfg *cfg)
 	    !cfg->bytes || cfg->bytes % ((uint64_t)line * cfg->ways))
 		return -EINVAL;
 	n = cfg->bytes / line / cfg->ways;
-	if (n % sample)
+	if (n % sample || !slices || n % slices)
 		return -EINVAL;
 	s = calloc(1, sizeof *s);
 	if (!s)
@@ -62,7 +62,7 @@ int llcsim_new(struct llcsim **out, const struct llcsim_cfg *cfg)
 	s->cfg.sample = sample;
 	s->line_shift = (unsigned int)__builtin_ctz(line);
 	s->sets = n;
-	s->rotation = ROTATION % n;
+	s->slice_sets = n / slices;
 	n = n / sample * cfg->ways;
 	s->tag = calloc(n, sizeof *s->tag);
 	s->used = calloc(n, sizeof *s->used);
@@ -85,13 +85,21 @@ void llcsim_free(struct llcsim *s)
 	free(s);
 }
 
+/* The output function of SplitMix64, a bijection that mixes well. */
+static uint64_t mix(uint64_t z)
+{
+	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
+	z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
+	return z ^ (z >> 31);
+}
+
 /* Where the ways of a line's set begin; NOWHERE if the set is not simulated. */
 static uint64_t set_of(const struct llcsim *s, uint64_t line)
 {
-	uint64_t set = line % s->sets;
+	uint64_t set = s->cfg.index == LLC_HASHED ? mix(line) % s->sets : line % s->slice_sets;
 
-	if (s->cfg.rotate)
-		set = (set + line / s->sets % s->sets * s->rotation) % s->sets;
+	if (s->cfg.index == LLC_SLICED)
+		set += mix(line) % s->cfg.slices * s->slice_sets;
 	if (s->cfg.sample == 1)
 		return set * s->cfg.ways;
 	return set % s->cfg.sample ? NOWHERE : set / s->cfg.sample * s->cfg.ways;

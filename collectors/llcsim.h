@@ -38,6 +38,17 @@ enum llc_kind {
 
 extern const char *const llc_kind_name[LLC_KINDS];
 
+/* Which set a line belongs to. */
+enum llc_index {
+	LLC_MODULO, /* its number modulo the sets: what closed forms are about */
+	LLC_HASHED, /* a hash of its number: no pattern of addresses is better or worse than another
+		     */
+	/* Slices by a hash of its number, sets of a slice by its number modulo (Intel since Sandy
+	 * Bridge: Maurice et al., RAID 2015). Patterns of addresses matter: of buffers that begin
+	 * at multiples of a slice's sets and are filled in part, all the first parts compete. */
+	LLC_SLICED
+};
+
 #define LLC_OWNERS   8	/* what the caller wants told apart: buffers, state, kernel, ... */
 #define LLC_WAYS_MAX 64 /* ways of a set */
 
@@ -47,10 +58,8 @@ struct llcsim_cfg {
 	unsigned int ddio;   /* ways that DMA may allocate in, 0..ways */
 	unsigned int line;   /* bytes, a power of two; 0 = 64 */
 	unsigned int sample; /* simulate one set in `sample`; 0 = all. Divides the number of sets */
-	/* Set of a line: its number modulo the sets. With `rotate`, each run of as many lines as
-	 * there are sets is also rotated by an amount of its own: what is contiguous still loads
-	 * all sets evenly, and strides do not pile up, which is what slice hashes are for. */
-	bool rotate;
+	enum llc_index index;
+	unsigned int slices; /* LLC_SLICED: of the cache; divides the number of sets */
 };
 
 /* Lines, of one owner and kind. Sampled: multiply by llcsim_scale(). */
