@@ -3,6 +3,7 @@
 # ranges, byte-exact. Needs root (network namespaces).
 set -u
 cd "$(dirname "$0")/.." || exit 1
+# shellcheck source=tests/lib.sh
 . tests/lib.sh
 need_root
 need_programs curl openssl ip

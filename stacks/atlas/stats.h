@@ -42,7 +42,8 @@
 	F(tx_no_mac, "segments dropped because the neighbour's MAC was unknown")                   \
 	F(rx_to_peer, "control frames passed to other workers")                                    \
 	F(nomem, "responses dropped for want of memory")                                           \
-	F(grown_bytes, "memory taken from the allocator for extents and tags")
+	F(grown_bytes, "memory taken from the allocator for extents and tags")                     \
+	F(thread_allocated, "bytes this thread has ever allocated (jemalloc; 0 without it)")
 
 struct wstats {
 #define F(name, text) uint64_t name;

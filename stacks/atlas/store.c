@@ -34,7 +34,10 @@ struct file {
 	time_t mtime;
 	const char *mime;
 	struct conn *waiters;
-	TAILQ_ENTRY(file) link; /* lru, or the queue of opens and closes that wait for the ring */
+	struct file
+		*replaces; /* opened anew to see whether that one is still what the path names */
+	struct file *replacement; /* the other way round */
+	TAILQ_ENTRY(file) link;	  /* lru, or the queue of opens and closes that wait for the ring */
 	UT_hash_handle hh;
 	struct nvme_file_req req;
 	char *path; /* relative to the root */
@@ -107,6 +110,11 @@ static void close_unused(struct file *f)
 
 	unhash(f);
 	lru_remove(f);
+	if (f->replacement) {
+		f->replacement->replaces =
+			NULL; /* it will find no place in the hash, and be closed */
+		f->replacement = NULL;
+	}
 	if (nvme_close_file(s->w->nvme, f->nsid) == 0)
 		file_free(f);
 	else
@@ -186,6 +194,35 @@ void store_turn(struct store *s)
 	}
 }
 
+static void hash(struct file *f)
+{
+	struct store *s = f->s;
+
+	HASH_ADD_KEYPTR(hh, s->by_path, f->path, strlen(f->path), f);
+	f->hashed = f->hh.tbl != NULL;
+}
+
+/* `f` was opened (or not) to check on f->replaces, which was served meanwhile. */
+static void replaced(struct file *f)
+{
+	struct file *old = f->replaces;
+
+	f->replaces = NULL;
+	old->replacement = NULL;
+	if (f->state == FILE_OPEN && f->ino == old->ino && f->size == old->size &&
+	    f->mtime == old->mtime && f->mtime_ns == old->mtime_ns) {
+		old->checked = f->checked; /* the same: the new descriptor is closed again */
+		return;
+	}
+	if (!old->hashed)
+		return; /* evicted meanwhile */
+	unhash(old);
+	if (f->state == FILE_OPEN)
+		hash(f);
+	if (!old->refs)
+		close_unused(old);
+}
+
 static void opened(struct nvme_file_req *r, int res)
 {
 	struct file *f = r->cookie;
@@ -210,6 +247,8 @@ static void opened(struct nvme_file_req *r, int res)
 		f->mtime_ns = (uint64_t)r->st.stx_mtime.tv_nsec;
 		f->mime = http_mime(f->path);
 	}
+	if (f->replaces)
+		replaced(f);
 	f->refs++;
 	wake(f); /* the waiters look it up again */
 	f->refs--;
@@ -244,14 +283,27 @@ static int open_new(struct store *s, const char *path, size_t len, struct conn *
 	f = file_new(s, path, len);
 	if (!f)
 		return -ENOMEM;
-	HASH_ADD_KEYPTR(hh, s->by_path, f->path, len, f);
-	f->hashed = f->hh.tbl != NULL;
+	hash(f);
 	f->waiters = c;
 	if (c)
 		c->opening = f;
 	s->opening++;
 	start_open(f);
 	return -EINPROGRESS;
+}
+
+/* Open the path of `old` anew; nobody waits for it. */
+static void revalidate(struct store *s, struct file *old)
+{
+	struct file *f;
+
+	old->checked = s->w->now; /* not again before the next period, whatever comes of it */
+	if (s->count >= s->max_files || !(f = file_new(s, old->path, strlen(old->path))))
+		return;
+	f->replaces = old;
+	old->replacement = f;
+	s->opening++;
+	start_open(f);
 }
 
 int store_lookup(struct store *s, const char *path, struct conn *c, struct file **out)
@@ -267,13 +319,6 @@ int store_lookup(struct store *s, const char *path, struct conn *c, struct file 
 	path++;
 	len--;
 	HASH_FIND(hh, s->by_path, path, len, f);
-	if (f && f->state == FILE_OPEN && s->w->now - f->checked > STORE_FRESH_NS && !f->refs) {
-		close_unused(f);
-		f = NULL;
-	} else if (f && f->state == FILE_OPEN && s->w->now - f->checked > 4 * STORE_FRESH_NS) {
-		unhash(f); /* in use all the time: let a fresh one take its place */
-		f = NULL;
-	}
 	if (!f)
 		return open_new(s, path, len, c);
 	if (f->state == FILE_FAILED)
@@ -284,6 +329,8 @@ int store_lookup(struct store *s, const char *path, struct conn *c, struct file 
 		c->opening = f;
 		return -EINPROGRESS;
 	}
+	if (s->w->now - f->checked > STORE_FRESH_NS && !f->replacement)
+		revalidate(s, f);
 	store_get(f);
 	*out = f;
 	return 0;
@@ -368,10 +415,11 @@ int store_open(struct store **out, struct worker *w, const char *root, unsigned 
 	w->store = *out = s;
 	preload(s, root);
 	if (s->no_direct && !s->count) /* the walk asks for regular files only */
-		return errf(e, -EOPNOTSUPP,
-			    "--root %s: its file system can't do direct reads (O_DIRECT); serve from "
-			    "ext4, XFS or a recent tmpfs",
-			    root);
+		return errf(
+			e, -EOPNOTSUPP,
+			"--root %s: its file system can't do direct reads (O_DIRECT); serve from "
+			"ext4, XFS or a recent tmpfs",
+			root);
 	return 0;
 }
 

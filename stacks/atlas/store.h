@@ -3,7 +3,8 @@
  * `files`: a directory of ordinary files, each opened O_DIRECT beneath the root (openat2
  * RESOLVE_BENEATH: neither ".." nor a symlink leads out) and attached to the device as a namespace.
  * At most `max_files` are open; the least recently used one that nobody reads makes room. An entry
- * older than STORE_FRESH_NS is opened anew, so that a replaced file is noticed.
+ * older than STORE_FRESH_NS is served once more while its path is opened anew beside it, so that a
+ * replaced or removed file is noticed without anyone waiting for it.
  *
  * One store a worker, used by its thread only; nothing blocks after store_open().
  */
@@ -15,7 +16,7 @@
 #include "base/errbuf.h"
 #include "stacks/atlas/http/http.h"
 
-#define STORE_FRESH_NS (5ull * 1000000000)
+#define STORE_FRESH_NS (30ull * 1000000000)
 
 struct store;
 struct file;
