@@ -34,12 +34,19 @@ void run_interrupt(void)
 
 /* ---- phases ---- */
 
-static void tell(const struct run *r, const char *fmt, unsigned long long t)
+/* A line for whoever started us; without a time if t_ns is 0. */
+static void tell(const struct run *r, const char *what, uint64_t t_ns)
 {
 	char line[64];
-	int n = snprintf(line, sizeof line, fmt, t);
+	int n;
 
-	if (r->opts.events_fd >= 0 && write(r->opts.events_fd, line, (size_t)n) < 0)
+	if (r->opts.events_fd < 0)
+		return;
+	if (t_ns)
+		n = snprintf(line, sizeof line, "%s %llu\n", what, (unsigned long long)t_ns);
+	else
+		n = snprintf(line, sizeof line, "%s\n", what);
+	if (write(r->opts.events_fd, line, (size_t)n) < 0)
 		log_warn("--events-fd: %s", strerror(errno));
 }
 
@@ -58,7 +65,7 @@ static void enter(struct run *r, enum phase ph, uint64_t now)
 		r->st.t_end = r->phase_end;
 		r->next_sample = r->st.t_start + r->opts.interval_ns;
 		self_usage_read(&r->st.use0);
-		tell(r, "start %llu\n", r->st.t_start);
+		tell(r, "start", r->st.t_start);
 		stats_sample(&r->st, r->st.t_start);
 		break;
 	case PH_DONE:
@@ -66,7 +73,7 @@ static void enter(struct run *r, enum phase ph, uint64_t now)
 		if (!r->st.t_start)
 			break; /* interrupted before the window */
 		self_usage_read(&r->st.use1);
-		tell(r, "end %llu\n", r->st.t_end);
+		tell(r, "end", r->st.t_end);
 		stats_sample(&r->st, r->st.t_end);
 		break;
 	default:
@@ -88,7 +95,7 @@ uint64_t run_now(struct run *r)
 static void untimed_phases(struct run *r, uint64_t now)
 {
 	if (r->phase == PH_RAMP && r->up == r->opts.connections) {
-		tell(r, "ready\n", 0);
+		tell(r, "ready", 0);
 		log_debug("%u connections up after %.2f s", r->up,
 			  (double)(now - r->ramp_start) / 1e9);
 		enter(r, r->opts.warm_hot ? PH_HOT : PH_WARMUP, now);
