@@ -4,12 +4,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include "base/units.h"
 #include "stacks/launch.h"
 
-#define ARGS_MAX 64
-#define ARG_LEN	 512
+#define ARGS_MAX     64
+#define ARG_LEN	     512
+
+#define BUFFER_SIZE  (64u << 10) /* atlas's unit, atlas --help */
+#define LOCK_PLENTY  (32u << 20) /* more than its default takes */
+#define LOCK_UNIT    (2u << 20)	 /* atlas rounds up to huge pages */
+#define LOCK_RESERVE (1u << 20)	 /* rings */
 
 /* argv under construction; the strings live in it. */
 struct args {
@@ -92,10 +99,32 @@ static int add_options(struct args *a, const struct stack_env *env, struct errbu
 	return 0;
 }
 
+/* Pinned memory is limited for everybody but the real root: how many I/O buffers a worker may have,
+ * 0 for as many as atlas likes. */
+static unsigned long lockable_buffers(int workers)
+{
+	unsigned long long inside = 0, outside = 1, count = 0, bytes;
+	struct rlimit lock;
+	FILE *f = fopen("/proc/self/uid_map", "re");
+
+	if (!f || fscanf(f, "%llu %llu %llu", &inside, &outside, &count) != 3)
+		outside = 1;
+	if (f)
+		fclose(f);
+	if ((geteuid() == 0 && outside == 0) || getrlimit(RLIMIT_MEMLOCK, &lock))
+		return 0;
+	bytes = lock.rlim_cur / (unsigned int)workers;
+	if (bytes >= LOCK_PLENTY)
+		return 0;
+	bytes = bytes > LOCK_RESERVE ? bytes - LOCK_RESERVE : 0;
+	return (unsigned long)(bytes / LOCK_UNIT * (LOCK_UNIT / BUFFER_SIZE));
+}
+
 static int atlas_start(const struct stack_env *env, struct stack_proc *p, struct errbuf *e)
 {
 	const struct testbed *tb = env->tb;
 	struct args *a = calloc(1, sizeof *a);
+	unsigned long buffers;
 	char text[ARG_LEN];
 	int err;
 
@@ -122,6 +151,11 @@ static int atlas_start(const struct stack_env *env, struct stack_proc *p, struct
 	     strcmp(tb->cfg.congestion, "reno") == 0 ? "newreno" : tb->cfg.congestion);
 	snprintf(p->stats_path, sizeof p->stats_path, "%.200s/stats.sock", env->work_dir);
 	add2(a, "--stats", p->stats_path);
+	buffers = lockable_buffers(env->workers);
+	if (buffers && (!env->option || env->option(env, "buffers", text, sizeof text))) {
+		snprintf(text, sizeof text, "%lu", buffers);
+		add2(a, "--buffers", text);
+	}
 	err = add_options(a, env, e);
 	launch_url(env, p, tb->atlas_ip);
 	if (!err)
