@@ -16,7 +16,7 @@ allowed() { # room of the includer -> regular expression of what it may include
 	stacks/nginx | stacks/external | stacks) echo "^base/|^$1/|^stacks/[a-z_]*\.h$|^harness/(stack|testbed|child)\.h$" ;;
 	collectors) echo '^(base|collectors)/|^harness/(collector|testbed)\.h$' ;;
 	workloads | workloads/load | workloads/wan | workloads/iowindow)
-		echo '^(base|workloads)/|^stacks/atlas/(tls/aead|nvme/nvme|net/pktio)\.h$' ;;
+		echo '^(base|workloads)/|^stacks/atlas/(tls/aead|nvme/nvme|net/pktio|net/csum)\.h$' ;;
 	harness) echo '^(base|harness)/|^workloads/(content|wan/wan)\.h$' ;;
 	*) echo '^$' ;;
 	esac

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "base/rng.h"
+#include "stacks/atlas/net/csum.h"
 
 #define ETH_LEN	  14
 #define IP_LEN	  20
@@ -40,21 +41,16 @@ static uint32_t get32(const uint8_t *p)
 	return (uint32_t)get16(p) << 16 | get16(p + 2);
 }
 
-static uint16_t fold(uint32_t s)
-{
-	s = (s & 0xffff) + (s >> 16);
-	return (uint16_t)(s + (s >> 16));
-}
-
-/* A 16-bit word of a header becomes `v`; `check` is the header's (complemented) checksum field. */
+/* A 16-bit word of a header becomes `v`; `check` is the header's checksum field. */
 static void change16(uint8_t *word, uint16_t v, uint8_t *check)
 {
-	uint32_t s = (uint16_t)~get16(check);
+	uint16_t old, now = htons(v), c;
 
-	s += (uint16_t)~get16(word);
-	s += v;
-	put16(check, (uint16_t)~fold(s));
-	put16(word, v);
+	memcpy(&old, word, 2);
+	memcpy(&c, check, 2);
+	c = csum_update(c, old, now);
+	memcpy(check, &c, 2);
+	memcpy(word, &now, 2);
 }
 
 /* The same number for both directions: the ends are put in order. */
@@ -158,10 +154,11 @@ static void take_body(const struct wan_frame *f, uint32_t at, uint32_t len, stru
 static void cut_headers(const struct wan_frame *f, uint8_t *h, uint32_t first, uint32_t at,
 			uint32_t len)
 {
-	uint8_t *ip = h + ETH_LEN, *tcp = h + f->l4, *check = tcp + 16;
+	uint8_t *ip = h + ETH_LEN, *tcp = h + f->l4;
 	uint16_t old_l4 = (uint16_t)(get16(ip + 2) - (f->l4 - ETH_LEN));
 	uint16_t new_l4 = (uint16_t)(f->hdr_len - f->l4 + len);
 	uint32_t seq = get32(tcp + 4) + at;
+	uint16_t sum;
 
 	change16(ip + 2, (uint16_t)(f->hdr_len - ETH_LEN + len), ip + 10);
 	change16(ip + 4, (uint16_t)(get16(ip + 4) + first), ip + 10);
@@ -172,7 +169,9 @@ static void cut_headers(const struct wan_frame *f, uint8_t *h, uint32_t first, u
 	if (at + len < f->body_len)
 		tcp[13] &= (uint8_t) ~(FLAG_FIN | FLAG_PSH);
 	/* The field holds the sum of the pseudo-header, not complemented, with the length in it. */
-	put16(check, fold((uint32_t)get16(check) + (uint16_t)~old_l4 + new_l4));
+	memcpy(&sum, tcp + 16, 2);
+	sum = csum_fold((uint32_t)sum + (uint16_t)~htons(old_l4) + htons(new_l4));
+	memcpy(tcp + 16, &sum, 2);
 }
 
 void wan_frame_cut(const struct wan_frame *f, uint32_t first, uint32_t n, const uint8_t src_mac[6],
