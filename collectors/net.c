@@ -4,6 +4,9 @@
  * to it: a helper thread enters the server's namespace, opens them and ends, and the descriptors
  * are read from then on by anyone.
  *
+ * The state of single connections (what waits in their sockets, round-trip time, window) is sampled
+ * a hundred a tick (sockdiag.h).
+ *
  * Limits: bytes of an interface include headers, so they are more than body bytes. TCP counters are
  * the kernel's: a stack that brings its own TCP leaves them at 0 and reports its own.
  */
@@ -18,6 +21,7 @@
 
 #include "base/clock.h"
 #include "collectors/procfs.h"
+#include "collectors/sockdiag.h"
 #include "harness/collector.h"
 
 enum { RX_BYTES, RX_PACKETS, RX_DROP, TX_BYTES, TX_PACKETS, TX_DROP, OUT_SEGS, RETRANS, COUNTERS };
@@ -32,6 +36,9 @@ struct collector {
 	const struct collector_env *env;
 	int dev_fd, snmp_fd;
 	char ifname[16];
+	struct sockdiag diag;
+	struct sockdiag_sums diag0; /* at the first mark */
+	struct sockdiag_sums diag1;
 	struct reading mark[2], last;
 	struct procfs_text text;
 };
@@ -43,6 +50,11 @@ static const struct collector_metric metrics[] = {
 	{"net_rx_packets_per_s", "1/s", "packets received"},
 	{"net_drops", "", "packets the interface dropped in the window, both ways"},
 	{"retrans_pct", "%", "TCP segments the server's kernel sent again"},
+	{"tcp_held_kb_mean", "kB",
+	 "bytes that wait in a connection's socket, unsent or unacknowledged"},
+	{"tcp_rtt_us_mean", "us", "smoothed round-trip time of a connection"},
+	{"tcp_cwnd_mean", "", "congestion window of a connection, segments"},
+	{"tcp_info_n", "", "looks at a connection these were made of"},
 	{NULL, NULL, NULL},
 };
 
@@ -52,6 +64,7 @@ struct opener {
 	const char *root;
 	int ns_fd;
 	int dev_fd, snmp_fd;
+	struct sockdiag *diag;
 	struct errbuf e;
 };
 
@@ -68,12 +81,18 @@ static void *open_files(void *arg)
 	o->dev_fd = procfs_open(o->root, o->ns_fd >= 0 ? "thread-self/net/dev" : "net/dev", &o->e);
 	o->snmp_fd =
 		procfs_open(o->root, o->ns_fd >= 0 ? "thread-self/net/snmp" : "net/snmp", NULL);
+	if (strcmp(o->root, "/proc") == 0)
+		sockdiag_open(o->diag);
 	return NULL;
 }
 
 static int open_in_namespace(struct collector *c, struct errbuf *e)
 {
-	struct opener o = {.root = c->env->proc_root, .ns_fd = -1, .dev_fd = -EIO, .snmp_fd = -1};
+	struct opener o = {.root = c->env->proc_root,
+			   .ns_fd = -1,
+			   .dev_fd = -EIO,
+			   .snmp_fd = -1,
+			   .diag = &c->diag};
 	pthread_t thread;
 
 	if (c->env->tb && strcmp(o.root, "/proc") == 0)
@@ -160,6 +179,16 @@ static int net_probe(const struct collector_env *env, struct errbuf *e)
 	return 0;
 }
 
+static void net_close(struct collector *c)
+{
+	sockdiag_close(&c->diag);
+	if (c->snmp_fd >= 0)
+		close(c->snmp_fd);
+	if (c->dev_fd >= 0)
+		close(c->dev_fd);
+	free(c);
+}
+
 static int net_open(struct collector **out, const struct collector_env *env, struct errbuf *e)
 {
 	struct collector *c = calloc(1, sizeof *c);
@@ -169,7 +198,7 @@ static int net_open(struct collector **out, const struct collector_env *env, str
 	if (!c)
 		return errf(e, -ENOMEM, "out of memory");
 	c->env = env;
-	c->dev_fd = c->snmp_fd = -1;
+	c->dev_fd = c->snmp_fd = c->diag.fd = -1;
 	snprintf(c->ifname, sizeof c->ifname, "lo");
 	if (env->tb)
 		snprintf(c->ifname, sizeof c->ifname, "%s", env->tb->server_if);
@@ -184,11 +213,7 @@ static int net_open(struct collector **out, const struct collector_env *env, str
 				   c->ifname);
 	}
 	if (err) {
-		if (c->dev_fd >= 0)
-			close(c->dev_fd);
-		if (c->snmp_fd >= 0)
-			close(c->snmp_fd);
-		free(c);
+		net_close(c);
 		return err;
 	}
 	*out = c;
@@ -198,6 +223,7 @@ static int net_open(struct collector **out, const struct collector_env *env, str
 static void net_mark(struct collector *c, int which, uint64_t t_ns)
 {
 	read_now(c, collector_now(c->env, t_ns), &c->mark[which]);
+	*(which ? &c->diag1 : &c->diag0) = c->diag.sums;
 }
 
 /* Differences of all counters; false if one ran backwards. */
@@ -223,6 +249,7 @@ static void net_sample(struct collector *c, uint64_t t_ns, struct collector_sink
 		s->emit(s, t_ns, "net_rx_gbps", (double)d[RX_BYTES] * 8 / ns);
 	}
 	c->last = now;
+	sockdiag_step(&c->diag);
 }
 
 static void finish_interface(const struct reading *m, struct collector_sink *s)
@@ -249,6 +276,24 @@ static void finish_interface(const struct reading *m, struct collector_sink *s)
 	s->result(s, "net_drops", (double)(d[RX_DROP] + d[TX_DROP]));
 }
 
+static void finish_sockets(const struct collector *c, struct collector_sink *s)
+{
+	const struct sockdiag_sums *a = &c->diag0, *b = &c->diag1;
+	double n = (double)(b->n - a->n);
+
+	if (b->n <= a->n) {
+		for (int i = 0; metrics[i].name; i++)
+			if (strncmp(metrics[i].name, "tcp_", 4) == 0)
+				s->missing(s, metrics[i].name,
+					   "no connection of the kernel's TCP was seen");
+		return;
+	}
+	s->result(s, "tcp_held_kb_mean", (b->held - a->held) / n / 1e3);
+	s->result(s, "tcp_rtt_us_mean", (b->rtt_us - a->rtt_us) / n);
+	s->result(s, "tcp_cwnd_mean", (b->cwnd - a->cwnd) / n);
+	s->result(s, "tcp_info_n", n);
+}
+
 static void net_finish(struct collector *c, uint64_t net_bytes, struct collector_sink *s)
 {
 	const struct reading *m = c->mark;
@@ -256,6 +301,7 @@ static void net_finish(struct collector *c, uint64_t net_bytes, struct collector
 
 	(void)net_bytes;
 	finish_interface(m, s);
+	finish_sockets(c, s);
 	if (!m[0].have_tcp || !m[1].have_tcp)
 		s->missing(s, "retrans_pct", "/proc/net/snmp could not be read");
 	else if (!differ(&m[0], &m[1], OUT_SEGS, COUNTERS, d))
@@ -265,14 +311,6 @@ static void net_finish(struct collector *c, uint64_t net_bytes, struct collector
 			   "the kernel's TCP sent nothing: the stack has its own");
 	else
 		s->result(s, "retrans_pct", 100 * (double)d[RETRANS] / (double)d[OUT_SEGS]);
-}
-
-static void net_close(struct collector *c)
-{
-	if (c->snmp_fd >= 0)
-		close(c->snmp_fd);
-	close(c->dev_fd);
-	free(c);
 }
 
 const struct collector_ops collector_net = {
