@@ -10,6 +10,7 @@
 #include "harness/compare.h"
 #include "harness/describe.h"
 #include "harness/doctor.h"
+#include "harness/headroom.h"
 #include "harness/plot.h"
 #include "harness/report.h"
 #include "harness/results.h"
@@ -42,6 +43,8 @@ static const char help[] =
 	"  compare DIR_A DIR_B     ratio B / A with confidence interval, metric by metric;\n"
 	"                          [--metrics a,b] [--json]\n"
 	"  compare --stacks A,B DIR    two stacks of one folder, paired within blocks\n"
+	"  headroom DIR            throughput as a share of the ceilings, each run against its "
+	"block's\n"
 	"  restore                 undoes what a killed run left on the system\n"
 	"  --help, --version\n"
 	"\n"
@@ -204,6 +207,11 @@ static int cmd_compare(int argc, char **argv)
 	return compare(&o);
 }
 
+static int cmd_headroom(int argc, char **argv)
+{
+	return argc == 2 ? headroom(argv[1]) : usage("headroom takes a results folder");
+}
+
 static int cmd_restore(int argc, char **argv)
 {
 	struct errbuf e = {""};
@@ -231,9 +239,9 @@ static const struct command {
 	const char *name;
 	int (*run)(int argc, char **argv);
 } commands[] = {
-	{"run", cmd_run},	  {"describe", cmd_describe}, {"doctor", cmd_doctor},
-	{"plot", cmd_plot},	  {"report", cmd_report},     {"compare", cmd_compare},
-	{"restore", cmd_restore},
+	{"run", cmd_run},	    {"describe", cmd_describe}, {"doctor", cmd_doctor},
+	{"plot", cmd_plot},	    {"report", cmd_report},	{"compare", cmd_compare},
+	{"headroom", cmd_headroom}, {"restore", cmd_restore},
 };
 
 static bool has(int argc, char **argv, const char *a, const char *b)
