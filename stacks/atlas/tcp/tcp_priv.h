@@ -130,7 +130,7 @@ enum {
 	CF_DSACK = 1 << 14,	  /* dsack_* goes into the next ACK */
 	CF_REORDER = 1 << 15,	  /* RACK has seen reordering */
 	CF_UNDO = 1 << 16,	  /* prior_* hold a state that may be restored */
-	CF_REXMITTED = 1 << 17,	  /* since undo was armed a retransmission left (stamp is valid) */
+	CF_REXMITTED = 1 << 17,	  /* a retransmission left that undo must know of (stamp is valid) */
 	CF_CSS = 1 << 18,	  /* HyStart++: conservative slow start */
 	CF_HYSTART_OFF = 1 << 19, /* HyStart++ has done its work (first slow start only) */
 	CF_IN_RX = 1 << 20,	  /* rx() is on the stack: no recursion */

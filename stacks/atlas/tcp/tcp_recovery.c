@@ -9,9 +9,10 @@ static void arm_undo(struct tcp_conn *c)
 	c->prior_cwnd = c->cwnd;
 	c->prior_ssthresh = c->ssthresh;
 	c->prior_w_max = c->cubic.w_max;
-	c->undo_bytes = 0;
+	c->undo_bytes = c->retrans;
 	c->flags |= CF_UNDO;
-	c->flags &= ~CF_REXMITTED;
+	if (!c->retrans) /* else an ACK may be for what was sent again before: its stamp counts */
+		c->flags &= ~CF_REXMITTED;
 }
 
 void tcp_enter_recovery(struct tcp_conn *c)

@@ -30,6 +30,12 @@
 #define DEFAULT_N 10000
 #endif
 
+/* Nothing is late, out of order or doubled: whatever is missing is lost. */
+static bool orderly(const struct link *l)
+{
+	return !l->jitter && l->reorder <= 0 && l->dup <= 0 && !l->compress && !l->ns_per_byte;
+}
+
 static void check_end(void)
 {
 	struct tcp_stack *s = sim.s;
@@ -56,6 +62,9 @@ static void check_end(void)
 			sim_bad("reset for no reason");
 		}
 	}
+	if (orderly(&sim.up) && sim.up.loss <= 0 && sim.up.burst_enter <= 0 && orderly(&sim.down) &&
+	    s->st.spurious)
+		sim_bad("took back the reaction to a true loss");
 	if (s->nfree_chunk != s->nchunks)
 		sim_bad("chunk leaked");
 	if (s->nfree_rxblk != s->nrxblks)
