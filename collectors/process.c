@@ -21,12 +21,18 @@
 #include "collectors/procfs.h"
 #include "harness/collector.h"
 
-#define TREE_MAX 256
+#define TREE_MAX    256
+#define THREADS_MAX 1024
 
 struct proc {
 	pid_t pid;
 	uint64_t cpu_ns;
 	uint64_t since_ns; /* its reading when the window began */
+};
+
+struct thread {
+	pid_t tid;
+	uint64_t cpu_ns; /* at the first mark */
 };
 
 struct tree {
@@ -37,12 +43,23 @@ struct tree {
 	bool marked[2];
 	uint64_t rss_max, threads, switches[2];
 	uint64_t sampled_ns; /* when cpu_ns were read last */
+	struct thread thread[THREADS_MAX];
+	int threads_known;
+	uint64_t busiest_ns; /* most CPU that one thread used in the window */
+};
+
+/* The page cache of the stack's memory cgroup. */
+struct cache {
+	bool have;
+	uint64_t bytes, stolen_pages, refaults;
 };
 
 struct collector {
 	const struct collector_env *env;
 	struct tree tree[2];
+	struct cache cache[2];
 	uint64_t page;
+	struct procfs_text text;
 };
 
 static const struct collector_metric metrics[] = {
@@ -50,10 +67,16 @@ static const struct collector_metric metrics[] = {
 	{"stack_rss_mb", "MB", "largest sum of their resident memory seen"},
 	{"stack_threads", "", "threads at the end of the window"},
 	{"stack_switches_per_s", "1/s", "context switches of these threads"},
+	{"stack_thread_max_pct", "%", "CPU time of its busiest thread"},
+	{"stack_cache_mb", "MB", "page cache charged to its memory cgroup at the end"},
+	{"stack_reclaim_mb_per_s", "MB/s",
+	 "pages taken back from that cgroup (cgroup v1: pages given back for any reason)"},
+	{"stack_refault_per_s", "1/s", "file pages read again soon after they were taken back"},
 	{"load_cpu_pct", "%", "the same of the load generator"},
 	{"load_rss_mb", "MB", ""},
 	{"load_threads", "", ""},
 	{"load_switches_per_s", "1/s", ""},
+	{"load_thread_max_pct", "%", ""},
 	{NULL, NULL, NULL},
 };
 
@@ -192,40 +215,72 @@ static void read_memory(const struct collector *c, struct tree *t)
 		t->rss_max = pages * c->page;
 }
 
-struct switches {
+struct threads {
 	const char *root;
+	struct tree *t;
+	int which;
 	uint64_t threads, switches;
 };
 
-static void add_switches(void *arg, const char *dir)
+/* Voluntary and other switches of one thread. */
+static bool read_switches(const char *root, const char *dir, uint64_t *sum)
 {
-	struct switches *sw = arg;
-	static const char *const keys[] = {"voluntary_ctxt_switches:",
-					   "nonvoluntary_ctxt_switches:"};
-	char path[64], text[4096];
+	static const char *const keys[] = {"\nvoluntary_ctxt_switches:",
+					   "\nnonvoluntary_ctxt_switches:"};
+	char path[64], text[4096] = "\n";
 
 	snprintf(path, sizeof path, "%.50s/status", dir);
-	if (procfs_slurp(sw->root, path, text, sizeof text) < 0)
-		return;
-	sw->threads++;
+	if (procfs_slurp(root, path, text + 1, sizeof text - 1) < 0)
+		return false;
 	for (int i = 0; i < 2; i++) {
 		char *p = strstr(text, keys[i]);
 		uint64_t v;
 
-		/* "nonvoluntary..." holds the other key: it must begin its line */
-		while (p && p > text && p[-1] != '\n')
-			p = strstr(p + 1, keys[i]);
 		if (p && procfs_numbers(p + strlen(keys[i]), &v, 1) == 1)
-			sw->switches += v;
+			*sum += v;
 	}
+	return true;
+}
+
+/* The scheduler's own account of a thread's time on a CPU, in nanoseconds. */
+static void note_thread_cpu(struct threads *th, const char *dir)
+{
+	struct tree *t = th->t;
+	pid_t tid = (pid_t)atoi(strrchr(dir, '/') + 1);
+	char path[64], text[128];
+	uint64_t ns;
+
+	snprintf(path, sizeof path, "%.50s/schedstat", dir);
+	if (procfs_slurp(th->root, path, text, sizeof text) < 0 || !procfs_numbers(text, &ns, 1))
+		return;
+	if (th->which == 0) {
+		if (t->threads_known < THREADS_MAX)
+			t->thread[t->threads_known++] = (struct thread){tid, ns};
+		return;
+	}
+	for (int i = 0; i < t->threads_known; i++)
+		if (t->thread[i].tid == tid)
+			ns -= t->thread[i].cpu_ns;
+	if (ns > t->busiest_ns)
+		t->busiest_ns = ns;
+}
+
+static void note_thread(void *arg, const char *dir)
+{
+	struct threads *th = arg;
+
+	if (!read_switches(th->root, dir, &th->switches))
+		return;
+	th->threads++;
+	note_thread_cpu(th, dir);
 }
 
 static void mark_tree(struct collector *c, struct tree *t, pid_t root, int which, uint64_t t_ns)
 {
-	struct switches sw = {.root = c->env->proc_root};
+	struct threads th = {.root = c->env->proc_root, .t = t, .which = which};
 
 	if (which == 0)
-		t->n = 0;
+		t->n = t->threads_known = 0;
 	walk(c->env, t, root);
 	t->t_ns[which] = collector_now(c->env, t_ns);
 	read_cpu(c->env, t, t->t_ns[which]);
@@ -234,10 +289,44 @@ static void mark_tree(struct collector *c, struct tree *t, pid_t root, int which
 			t->p[i].since_ns = t->p[i].cpu_ns;
 	read_memory(c, t);
 	for (int i = 0; i < t->n; i++)
-		for_threads(sw.root, t->p[i].pid, add_switches, &sw);
-	t->threads = sw.threads;
-	t->switches[which] = sw.switches;
-	t->marked[which] = sw.threads > 0;
+		for_threads(th.root, t->p[i].pid, note_thread, &th);
+	t->threads = th.threads;
+	t->switches[which] = th.switches;
+	t->marked[which] = th.threads > 0;
+}
+
+/* --- the cgroup --- */
+
+static uint64_t stat_line(const struct procfs_text *t, const char *v2, const char *v1)
+{
+	const char *p = procfs_line(t, v2);
+	uint64_t v = 0;
+
+	if (!p)
+		p = procfs_line(t, v1);
+	if (p)
+		procfs_numbers(p, &v, 1);
+	return v;
+}
+
+static void read_cache(struct collector *c, struct cache *out)
+{
+	int fd;
+
+	*out = (struct cache){.have = false};
+	if (!c->env->cgroup_dir)
+		return;
+	fd = procfs_open(c->env->cgroup_dir, "memory.stat", NULL);
+	if (fd < 0)
+		return;
+	if (procfs_read(fd, &c->text) > 0) {
+		out->have = true;
+		out->bytes = stat_line(&c->text, "file", "total_cache");
+		out->stolen_pages = stat_line(&c->text, "pgsteal", "total_pgpgout");
+		out->refaults = stat_line(&c->text, "workingset_refault_file",
+					  "total_workingset_refault_file");
+	}
+	close(fd);
 }
 
 /* --- the hooks --- */
@@ -271,6 +360,7 @@ static void process_mark(struct collector *c, int which, uint64_t t_ns)
 {
 	mark_tree(c, &c->tree[0], c->env->stack_pid, which, t_ns);
 	mark_tree(c, &c->tree[1], c->env->load_pid, which, t_ns);
+	read_cache(c, &c->cache[which]);
 }
 
 static void emit(struct collector_sink *s, uint64_t t_ns, const char *what, const char *metric,
@@ -310,9 +400,14 @@ static void result(struct collector_sink *s, const char *what, const char *metri
 
 static void tree_missing(const char *what, const char *why, struct collector_sink *s)
 {
-	for (int i = 0; metrics[i].name; i++)
-		if (strncmp(metrics[i].name, what, strlen(what)) == 0)
-			s->missing(s, metrics[i].name, why);
+	static const char *const of_tree[] = {"cpu_pct", "rss_mb", "threads", "switches_per_s",
+					      "thread_max_pct"};
+	char name[48];
+
+	for (size_t i = 0; i < sizeof of_tree / sizeof *of_tree; i++) {
+		snprintf(name, sizeof name, "%s_%s", what, of_tree[i]);
+		s->missing(s, name, why);
+	}
 }
 
 static void finish_tree(const struct tree *t, struct collector_sink *s)
@@ -333,9 +428,33 @@ static void finish_tree(const struct tree *t, struct collector_sink *s)
 	result(s, t->what, "cpu_pct", 100 * (double)cpu / ns);
 	result(s, t->what, "rss_mb", (double)t->rss_max / 1e6);
 	result(s, t->what, "threads", (double)t->threads);
+	result(s, t->what, "thread_max_pct", 100 * (double)t->busiest_ns / ns);
 	if (t->switches[1] >= t->switches[0])
 		result(s, t->what, "switches_per_s",
 		       (double)(t->switches[1] - t->switches[0]) * 1e9 / ns);
+	else /* threads that ended took theirs with them */
+		s->missing(s, *t->what == 's' ? "stack_switches_per_s" : "load_switches_per_s",
+			   "threads ended within the window");
+}
+
+static void finish_cache(const struct collector *c, struct collector_sink *s)
+{
+	const struct cache *a = &c->cache[0], *b = &c->cache[1];
+	double ns = (double)(c->tree[0].t_ns[1] - c->tree[0].t_ns[0]);
+
+	if (!a->have || !b->have || ns <= 0 || b->stolen_pages < a->stolen_pages) {
+		const char *why = c->env->cgroup_dir ? "the cgroup's memory.stat can't be read"
+						     : "the stack is in no memory cgroup";
+
+		s->missing(s, "stack_cache_mb", why);
+		s->missing(s, "stack_reclaim_mb_per_s", why);
+		s->missing(s, "stack_refault_per_s", why);
+		return;
+	}
+	s->result(s, "stack_cache_mb", (double)b->bytes / 1e6);
+	s->result(s, "stack_reclaim_mb_per_s",
+		  (double)((b->stolen_pages - a->stolen_pages) * c->page) / 1e6 * 1e9 / ns);
+	s->result(s, "stack_refault_per_s", (double)(b->refaults - a->refaults) * 1e9 / ns);
 }
 
 static void process_finish(struct collector *c, uint64_t net_bytes, struct collector_sink *s)
@@ -343,6 +462,7 @@ static void process_finish(struct collector *c, uint64_t net_bytes, struct colle
 	(void)net_bytes;
 	for (int k = 0; k < 2; k++)
 		finish_tree(&c->tree[k], s);
+	finish_cache(c, s);
 }
 
 static void process_close(struct collector *c)

@@ -10,19 +10,45 @@ static void test_window(void **state)
 {
 	struct collector_env env = {.stack_pid = 100, .load_pid = 200};
 	double page = (double)sysconf(_SC_PAGESIZE) / 1e6;
+	char cgroup[128];
 	struct kit k;
 
 	(void)state;
 	kit_begin(&k, "process");
+	snprintf(cgroup, sizeof cgroup, "%s/cgroup-v2", k.root);
+	env.cgroup_dir = cgroup;
 	kit_run(&k, &collector_process, &env);
 	kit_near(&k, "stack_cpu_pct", 85);
 	kit_near(&k, "stack_rss_mb", 4500 * page);
 	kit_near(&k, "stack_threads", 3);
 	kit_near(&k, "stack_switches_per_s", (2 + 530 + 40) / 2.0);
+	kit_near(&k, "stack_thread_max_pct", 60);
+	kit_near(&k, "stack_cache_mb", 300);
+	kit_near(&k, "stack_reclaim_mb_per_s", 5000 * page);
+	kit_near(&k, "stack_refault_per_s", 25);
+	kit_near(&k, "load_thread_max_pct", 45);
 	kit_near(&k, "load_cpu_pct", 75);
 	kit_near(&k, "load_rss_mb", 4100 * page);
 	kit_near(&k, "load_threads", 2);
 	kit_near(&k, "load_switches_per_s", (10 + 102) / 2.0);
+	kit_end(&k);
+}
+
+static void test_cgroup_v1(void **state)
+{
+	struct collector_env env = {.stack_pid = 100, .load_pid = 200};
+	double page = (double)sysconf(_SC_PAGESIZE) / 1e6;
+	char cgroup[128];
+	struct kit k;
+
+	(void)state;
+	kit_begin(&k, "process");
+	snprintf(cgroup, sizeof cgroup, "%s/cgroup-v1", k.root);
+	env.cgroup_dir = cgroup;
+	kit_run(&k, &collector_process, &env);
+	kit_near(&k, "stack_cache_mb", 200);
+	kit_near(&k, "stack_reclaim_mb_per_s", 500 * page);
+	kit_near(&k, "stack_refault_per_s", 5);
 	kit_end(&k);
 }
 
@@ -36,6 +62,7 @@ static void test_not_running(void **state)
 	kit_run(&k, &collector_process, &env);
 	assert_non_null(strstr(kit_why(&k, "stack_cpu_pct"), "not running"));
 	assert_non_null(strstr(kit_why(&k, "load_cpu_pct"), "not running"));
+	assert_non_null(strstr(kit_why(&k, "stack_cache_mb"), "no memory cgroup"));
 	kit_end(&k);
 }
 
@@ -130,9 +157,8 @@ static void test_live(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_window),
-		cmocka_unit_test(test_not_running),
-		cmocka_unit_test(test_pid_comes_later),
+		cmocka_unit_test(test_window),	    cmocka_unit_test(test_cgroup_v1),
+		cmocka_unit_test(test_not_running), cmocka_unit_test(test_pid_comes_later),
 		cmocka_unit_test(test_live),
 	};
 
