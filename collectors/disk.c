@@ -1,6 +1,8 @@
 /* collector disk: what the content's disk did, from /proc/diskstats, and how long its reads took,
  * from the block layer's tracepoints (blocklat.h).
  *
+ * An NVMe drive is asked for its health before and after.
+ *
  * Limits: it is the whole disk, whoever used it. A user-space driver (vfio, diskmap) is seen by
  * neither. Without tracing the counters still work, and the latency says why it is missing.
  */
@@ -13,6 +15,7 @@
 #include "base/clock.h"
 #include "collectors/blocklat.h"
 #include "collectors/procfs.h"
+#include "collectors/smart.h"
 #include "harness/collector.h"
 
 enum { READS, SECTORS_READ, WRITES, SECTORS_WRITTEN, BUSY_MS, COUNTERS };
@@ -31,6 +34,9 @@ struct collector {
 	struct blocklat *lat; /* NULL: why says the reason */
 	struct errbuf why;
 	uint64_t lost0;
+	int smart_fd;
+	struct smart smart; /* before */
+	struct errbuf smart_why;
 	struct procfs_text text;
 };
 
@@ -45,6 +51,10 @@ static const struct collector_metric metrics[] = {
 	{"disk_lat_n", "", "reads these were made of"},
 	{"disk_lat_one_of", "", "one of so many reads was traced"},
 	{"disk_lat_lost", "", "trace events that were lost"},
+	{"nvme_temp_c", "C", "temperature of the NVMe drive after the run"},
+	{"nvme_throttle_n", "", "times it slowed down for heat during the run: then it is invalid"},
+	{"nvme_throttle_s", "s", "time it was slowed down for heat"},
+	{"nvme_critical", "", "its critical warning bits; 0 is well"},
 	{NULL, NULL, NULL},
 };
 
@@ -120,6 +130,15 @@ static int disk_probe(const struct collector_env *env, struct errbuf *e)
 	return 0;
 }
 
+static void open_smart(struct collector *c)
+{
+	c->smart_fd = smart_open(c->env->sys_root, c->disk, &c->smart_why);
+	if (c->smart_fd >= 0 && smart_read(c->smart_fd, &c->smart, &c->smart_why)) {
+		close(c->smart_fd);
+		c->smart_fd = -1;
+	}
+}
+
 static int disk_open(struct collector **out, const struct collector_env *env, struct errbuf *e)
 {
 	struct collector *c = calloc(1, sizeof *c);
@@ -151,6 +170,7 @@ static int disk_open(struct collector **out, const struct collector_env *env, st
 		errf(&c->why, 0, "a recorded tree has no tracepoints");
 	else
 		blocklat_open(&c->lat, env->sys_root, c->disk, &c->why);
+	open_smart(c);
 	*out = c;
 	return 0;
 }
@@ -226,6 +246,22 @@ static void finish_latency(const struct collector *c, struct collector_sink *s)
 	s->result(s, "disk_lat_lost", (double)(blocklat_lost(c->lat) - c->lost0));
 }
 
+static void finish_smart(struct collector *c, struct collector_sink *s)
+{
+	struct smart now;
+
+	if (c->smart_fd < 0 || smart_read(c->smart_fd, &now, &c->smart_why)) {
+		for (int i = 0; metrics[i].name; i++)
+			if (strncmp(metrics[i].name, "nvme_", 5) == 0)
+				s->missing(s, metrics[i].name, c->smart_why.s);
+		return;
+	}
+	s->result(s, "nvme_temp_c", now.temp_c);
+	s->result(s, "nvme_throttle_n", (double)(now.throttle_n - c->smart.throttle_n));
+	s->result(s, "nvme_throttle_s", (double)(now.throttle_s - c->smart.throttle_s));
+	s->result(s, "nvme_critical", now.critical_warning);
+}
+
 static void disk_finish(struct collector *c, uint64_t net_bytes, struct collector_sink *s)
 {
 	(void)net_bytes;
@@ -233,12 +269,15 @@ static void disk_finish(struct collector *c, uint64_t net_bytes, struct collecto
 	if (c->lat)
 		blocklat_drain(c->lat, UINT64_MAX); /* nothing younger is waited for */
 	finish_latency(c, s);
+	finish_smart(c, s);
 }
 
 static void disk_close(struct collector *c)
 {
 	if (c->lat)
 		blocklat_close(c->lat);
+	if (c->smart_fd >= 0)
+		close(c->smart_fd);
 	close(c->fd);
 	free(c);
 }

@@ -7,6 +7,7 @@
 #include <sys/sysmacros.h>
 
 #include "collectors/blocklat.h"
+#include "collectors/smart.h"
 #include "collectors/trace.h"
 
 static void test_window(void **state)
@@ -202,6 +203,27 @@ static void test_format(void **state)
 	assert_false(trace_point_field(&p, "bytes", &f));
 }
 
+/* --- SMART --- */
+
+/* Offsets of NVMe 1.4, figure 194. */
+static void test_smart(void **state)
+{
+	uint8_t log[SMART_LOG_BYTES] = {[0] = 0x02, [1] = 0x4d, [2] = 0x01,   [216] = 3, [217] = 1,
+					[220] = 4,  [224] = 10, [228] = 0x20, [229] = 1};
+	struct smart s;
+	struct errbuf e = {""};
+
+	(void)state;
+	smart_decode(log, &s);
+	assert_int_equal(s.critical_warning, 2);
+	assert_true(s.temp_c == 60);
+	assert_int_equal(s.throttle_n, 259 + 4);
+	assert_int_equal(s.throttle_s, 10 + 288);
+	assert_int_equal(smart_open("/sys", "vda", &e), -ENODEV);
+	assert_non_null(strstr(e.s, "not NVMe"));
+	assert_int_equal(smart_open("/nonexistent", "nvme0n1", &e), -ENOENT);
+}
+
 /* --- the running kernel --- */
 
 static bool whole_disk(const char *path, char *out, size_t cap)
@@ -295,15 +317,11 @@ static void test_live(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_window),
-		cmocka_unit_test(test_disk_goes_away),
-		cmocka_unit_test(test_no_disk),
-		cmocka_unit_test(test_latency_window),
-		cmocka_unit_test(test_half_written),
-		cmocka_unit_test(test_around_the_ring),
-		cmocka_unit_test(test_cost_is_bounded),
-		cmocka_unit_test(test_format),
-		cmocka_unit_test(test_live),
+		cmocka_unit_test(test_window),		cmocka_unit_test(test_disk_goes_away),
+		cmocka_unit_test(test_no_disk),		cmocka_unit_test(test_latency_window),
+		cmocka_unit_test(test_half_written),	cmocka_unit_test(test_around_the_ring),
+		cmocka_unit_test(test_cost_is_bounded), cmocka_unit_test(test_format),
+		cmocka_unit_test(test_smart),		cmocka_unit_test(test_live),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
