@@ -50,6 +50,9 @@ struct outcome {
 /* Make or reuse the cell's content. Blocks, with progress on stderr. */
 int bench_content(struct bench *b, const struct cell *c, struct errbuf *e);
 
+/* Bytes of the cell's hot set. */
+uint64_t bench_hot_bytes(const struct bench *b, const struct cell *c);
+
 /* Run it. `stack` replaces the cell's (for ceilings; NULL = the cell's own), `observe` = collectors
  * are wanted. 0 when there is an outcome (look at ran and valid); -EINTR when given up; other
  * -errno when the machine can't run it at all (no namespaces ...): then the whole experiment ends.

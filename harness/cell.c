@@ -75,58 +75,7 @@ static const char *text(const struct stage *s, const char *key)
 	return cell_text(s->b->x, s->cell, key);
 }
 
-/* --- content ------------------------------------------------------------------------------- */
-
-static void show_content(void *arg, uint64_t done, uint64_t total)
-{
-	static uint64_t last;
-	uint64_t now = clock_ns();
-
-	(void)arg;
-	if (total < 100000000 || (now - last < NSEC_PER_SEC && done < total))
-		return;
-	last = now;
-	fprintf(stderr, "\rdcn: content: %.1f of %.1f GB written", (double)done / 1e9,
-		(double)total / 1e9);
-	if (done >= total)
-		fputc('\n', stderr);
-}
-
-static uint64_t hot_bytes(const struct bench *b, const struct cell *c)
-{
-	uint64_t v = cell_size(b->x, c, "content.hot"), least = (b->x->quick ? 256ull : 1024ull)
-								<< 20;
-
-	if (v)
-		return v;
-	v = b->machine.llc_bytes * (b->x->quick ? 8 : 16);
-	return v > least ? v : least;
-}
-
-int bench_content(struct bench *b, const struct cell *c, struct errbuf *e)
-{
-	struct content want = {0};
-	int err;
-
-	want.seed = cell_count(b->x, c, "content.seed");
-	want.object_size = cell_size(b->x, c, "content.object_size");
-	want.hot = (uint32_t)((hot_bytes(b, c) + want.object_size - 1) / want.object_size);
-	want.cold = (uint32_t)((cell_size(b->x, c, "content.cold") + want.object_size - 1) /
-			       want.object_size);
-	if (b->have_content && !memcmp(&want, &b->content, sizeof want))
-		return 0;
-	snprintf(b->content_dir, sizeof b->content_dir, "%s/%llu-seed%llu", b->content_base,
-		 (unsigned long long)want.object_size, (unsigned long long)want.seed);
-	if (mkdir(b->content_base, 0755) && errno != EEXIST)
-		return errf(e, -errno, "content directory %s: %s; set content.dir or DCN_CONTENT",
-			    b->content_base, strerror(errno));
-	log_info("content: %u hot and %u cold objects of %llu bytes in %s", want.hot, want.cold,
-		 (unsigned long long)want.object_size, b->content_dir);
-	err = content_make(b->content_dir, &want, show_content, NULL, e);
-	b->have_content = !err;
-	b->content = want;
-	return err;
-}
+/* --- without a memory cgroup --- */
 
 static void *evict_loop(void *arg)
 {
@@ -213,11 +162,18 @@ static int make_testbed(struct stage *s, struct errbuf *e)
 	return err;
 }
 
+/* What the server needs for itself inside the budget's cgroup. */
+static uint64_t own_memory(const struct stage *s)
+{
+	if (s->ops->memory)
+		return s->ops->memory(&s->env);
+	return (uint64_t)s->env.connections * (s->env.tls ? CONN_TLS : CONN_PLAIN);
+}
+
 /* The page-cache budget of a stock server, or what stands in for it. */
 static int make_budget(struct stage *s, struct errbuf *e)
 {
 	uint64_t budget = cell_size(s->b->x, s->cell, "content.cache_budget");
-	uint64_t conns = cell_count(s->b->x, s->cell, "load.connections");
 	const char *t = text(s, "content.cache_budget");
 	char name[32];
 	int err;
@@ -225,11 +181,11 @@ static int make_budget(struct stage *s, struct errbuf *e)
 	if (!s->caches || !strcmp(t, "none"))
 		return 0;
 	if (!budget)
-		budget = hot_bytes(s->b, s->cell) + (256ull << 20);
+		budget = bench_hot_bytes(s->b, s->cell) + (256ull << 20);
 	if (!s->b->no_cgroup) {
 		snprintf(name, sizeof name, "%d", (int)getpid());
 		err = cgroup_make(&s->cg, name,
-				  budget + conns * (s->env.tls ? CONN_TLS : CONN_PLAIN), e);
+				  budget + own_memory(s), e);
 		if (!err) {
 			snprintf(s->cgroup_procs, sizeof s->cgroup_procs, "%s", s->cg.procs);
 			s->env.cgroup_procs = s->cgroup_procs;
@@ -495,10 +451,10 @@ static void collect_options(struct stage *s)
 
 static int set_up(struct stage *s, bool observe, uint64_t seed, struct errbuf *e)
 {
-	int err = make_dirs(s, e);
+	int err = bench_content(s->b, s->cell, e);
 
 	if (!err)
-		err = bench_content(s->b, s->cell, e);
+		err = make_dirs(s, e);
 	if (!err)
 		err = make_testbed(s, e);
 	if (err)

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "harness/bench.h"
 #include "harness/ceilings.h"
+#include "harness/cell_io.h"
 #include "harness/registry.h"
 #include "harness/resolve.h"
 
@@ -35,7 +36,10 @@ static void print_cells(const struct experiment *x, const struct cell *cell, int
 		const char *name = cell_text(x, &cell[i], "stack"), *variant = "";
 		struct errbuf why = {""};
 		const struct stack_ops *ops = registry_stack(name, &variant, &why);
-		int err = ops && ops->check ? ops->check(variant, &why) : ops ? 0 : -EINVAL;
+		int err = cell_io_wanted(x)   ? 0
+			  : ops && ops->check ? ops->check(variant, &why)
+			  : ops		      ? 0
+					      : -EINVAL;
 
 		printf("  %3d  %s%s%s\n", i, cell_label(x, &cell[i], label, sizeof label),
 		       err ? "   CAN'T RUN HERE: " : "", err ? why.s : "");
@@ -53,10 +57,13 @@ static void print_metrics(const struct experiment *x)
 	struct collector_env env = {
 		.proc_root = "/proc", .sys_root = "/sys", .options = "", .interval_ns = 1000000000};
 
+	const struct metric_info *m = cell_io_wanted(x) ? metric_io_columns : metric_columns;
+
 	printf("\nmetrics of the driver, the load and all collectors:\n");
-	for (int i = 0; metric_columns[i].name; i++)
-		print_metric(metric_columns[i].name, metric_columns[i].unit,
-			     metric_columns[i].text);
+	for (; m->name; m++)
+		print_metric(m->name, m->unit, m->text);
+	if (cell_io_wanted(x))
+		return;
 	for (int i = 0; registry_collectors[i]; i++) {
 		const struct collector_ops *ops = registry_collectors[i];
 		struct errbuf why = {""};

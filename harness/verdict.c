@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "harness/bench.h"
+#include "harness/wan.h"
 
 #define RATIO_TOLERANCE 5.0  /* points, DESIGN.md section 3 */
 #define STEAL_MAX	10.0 /* per cent of the server's CPUs */
@@ -157,15 +158,15 @@ void verdict_bound(const struct bench *b, const struct cell *c, int server_cpus,
 	if (!strcmp(cell_text(b->x, c, "load.mode"), "open") &&
 	    metrics_get(&o->m, "req_per_s") >= 0.98 * rate)
 		bound = "load";
-	else if (metrics_get(&o->m, "client_limited") > 0 || is_near(net, ceil_client))
+	else if (metrics_get(&o->m, "client_limited") > 0)
 		bound = "client";
+	else if (is_near(net, ceil_client)) /* the null stack took the same path */
+		bound = wan_wanted(b->x, c) ? "network" : "client";
 	else if (is_near(disk, ceil_disk))
 		bound = "disk";
 	else if (cpu >= 95.0 * server_cpus)
 		bound = "server_cpu";
-	else if (strcmp(cell_text(b->x, c, "testbed.rate"), "0") ||
-		 strcmp(cell_text(b->x, c, "testbed.loss"), "0") ||
-		 strcmp(cell_text(b->x, c, "testbed.rtt"), "0"))
+	else if (wan_wanted(b->x, c))
 		bound = "network";
 	snprintf(o->bound, sizeof o->bound, "%s", bound);
 }

@@ -152,6 +152,10 @@ static void test_bound(void **state)
 	bound_is("load");
 	good("[testbed]\nloss = 1\n");
 	bound_is("network");
+	metrics_set(&o.m, "ceil_client_gbps", 8.2);
+	bound_is("network"); /* the ceiling took the same path */
+	metrics_set(&o.m, "client_limited", 1);
+	bound_is("client");
 }
 
 int main(void)
