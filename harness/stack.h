@@ -45,6 +45,10 @@ struct stack_ops {
 	bool (*caches)(const char *variant);
 	/* Can this machine run it? 0 or -errno with the reason and the fix. */
 	int (*check)(const char *variant, struct errbuf *e);
+	/* Bytes that the server needs for itself beside page cache, with env's connections all
+	 * busy: the cache budget's cgroup is made that much larger. NULL: a default of the driver.
+	 */
+	uint64_t (*memory)(const struct stack_env *env);
 	/* Write configuration files into work_dir. May be NULL. */
 	int (*prepare)(const struct stack_env *env, struct errbuf *e);
 	/* Start it, in the server's namespace and CPUs (testbed_enter in the child), stdout and

@@ -6,6 +6,7 @@
 
 #include <sched.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 
 #include "base/errbuf.h"
@@ -36,6 +37,9 @@ struct nginx_plan {
  * does. */
 int nginx_plan(struct nginx_plan *plan, const struct nginx_variant *v, int connections, int cpus,
 	       long nofile, struct errbuf *e);
+
+/* Memory of all workers when every connection is being served, in bytes. */
+uint64_t nginx_memory(const struct nginx_plan *plan, int connections, bool tls);
 
 struct nginx_site {
 	const char *ip, *root, *work_dir;

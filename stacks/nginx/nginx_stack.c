@@ -124,9 +124,27 @@ static const char *conf_path(const struct stack_env *env, char buf[320])
 	return buf;
 }
 
-static int nginx_prepare(const struct stack_env *env, struct errbuf *e)
+static int plan_for(const struct stack_env *env, struct nginx_plan *plan, struct errbuf *e)
 {
 	const struct nginx_variant *v = nginx_variant(env->variant);
+	struct rlimit files;
+
+	if (!v)
+		return errf(e, -EINVAL, "nginx:%s: no such variant", env->variant);
+	getrlimit(RLIMIT_NOFILE, &files);
+	return nginx_plan(plan, v, env->connections, env->workers,
+			  files.rlim_max > INT_MAX ? INT_MAX : (long)files.rlim_max, e);
+}
+
+static uint64_t own_memory(const struct stack_env *env)
+{
+	struct nginx_plan plan;
+
+	return plan_for(env, &plan, NULL) ? 0 : nginx_memory(&plan, env->connections, env->tls);
+}
+
+static int nginx_prepare(const struct stack_env *env, struct errbuf *e)
+{
 	const struct nginx_site site = {.ip = env->tb->server_ip,
 					.root = env->content_dir,
 					.work_dir = env->work_dir,
@@ -134,23 +152,17 @@ static int nginx_prepare(const struct stack_env *env, struct errbuf *e)
 					.key = env->key,
 					.cpus = &env->tb->server_cpus};
 	struct nginx_plan plan;
-	struct rlimit files;
 	char path[320];
 	FILE *f;
-	int err;
+	int err = plan_for(env, &plan, e);
 
-	if (!v)
-		return errf(e, -EINVAL, "nginx:%s: no such variant", env->variant);
+	if (err)
+		return err;
 	if (strpbrk(env->content_dir, " \t;{}'\"$\\") || strpbrk(env->work_dir, " \t;{}'\"$\\"))
 		return errf(e, -EINVAL,
 			    "content directory '%s': nginx's configuration can't hold spaces, "
 			    "quotes or ;{}$\\ in it",
 			    env->content_dir);
-	getrlimit(RLIMIT_NOFILE, &files);
-	err = nginx_plan(&plan, v, env->connections, env->workers,
-			 files.rlim_max > INT_MAX ? INT_MAX : (long)files.rlim_max, e);
-	if (err)
-		return err;
 	f = fopen(conf_path(env, path), "we");
 	if (!f)
 		return errf(e, -errno, "%s: %s", path, strerror(errno));
@@ -219,6 +231,7 @@ const struct stack_ops stack_nginx = {
 	.variants = variants,
 	.caches = nginx_caches,
 	.check = nginx_check,
+	.memory = own_memory,
 	.prepare = nginx_prepare,
 	.start = nginx_start,
 	.ready = nginx_ready,

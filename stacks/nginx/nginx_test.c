@@ -52,7 +52,9 @@ static void plans(void **state)
 	assert_int_equal(p.workers, 12);
 	assert_int_equal(p.buffer_kib, 128);
 	assert_int_equal(nginx_plan(&p, nginx_variant("aio"), 16000, 2, 20000, &e), 0);
-	assert_int_equal(p.buffer_kib, 32); /* 1 GiB in all */
+	assert_int_equal(p.buffer_kib, 32);
+	assert_true(nginx_memory(&p, 16000, true) > 16000ull * (100 << 10));
+	assert_true(nginx_memory(&p, 16000, false) < 16000ull * (16 << 10)); /* sendfile */
 	assert_int_equal(nginx_plan(&p, nginx_variant(""), 1000000, 1, 200, &e), -EMFILE);
 	assert_non_null(strstr(e.s, "1000000 connections"));
 }
