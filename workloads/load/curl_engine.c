@@ -116,6 +116,15 @@ static int socket_cb(CURL *h, curl_socket_t fd, int what, void *arg, void *sockp
 	return 0;
 }
 
+static int sockopt_cb(void *arg, curl_socket_t fd, curlsocktype purpose)
+{
+	struct ceng *en = arg;
+
+	(void)purpose;
+	ports_spread(&en->base.run->ports, fd);
+	return CURL_SOCKOPT_OK;
+}
+
 static int close_cb(void *arg, curl_socket_t fd)
 {
 	struct ceng *en = arg;
@@ -316,6 +325,8 @@ static void set_common(struct ceng *en, struct cconn *c)
 	curl_easy_setopt(c->h, CURLOPT_WRITEDATA, c);
 	curl_easy_setopt(c->h, CURLOPT_HEADERFUNCTION, header_cb);
 	curl_easy_setopt(c->h, CURLOPT_HEADERDATA, c);
+	curl_easy_setopt(c->h, CURLOPT_SOCKOPTFUNCTION, sockopt_cb);
+	curl_easy_setopt(c->h, CURLOPT_SOCKOPTDATA, en);
 	curl_easy_setopt(c->h, CURLOPT_CLOSESOCKETFUNCTION, close_cb);
 	curl_easy_setopt(c->h, CURLOPT_CLOSESOCKETDATA, en);
 }

@@ -2,10 +2,16 @@
 #include "workloads/load/limits.h"
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
+
+#ifndef IP_LOCAL_PORT_RANGE
+#define IP_LOCAL_PORT_RANGE 51 /* linux/in.h since 6.3; older C libraries lack it */
+#endif
 
 #define SPARE_FILES 64 /* stdio, epoll, files of the residency check, libcurl's own, libraries */
 
@@ -88,14 +94,49 @@ static bool read_line(const char *path, char *buf, int size)
 	return ok;
 }
 
+static bool read_range(uint32_t *lo, uint32_t *hi)
+{
+	char range[64];
+
+	return read_line("/proc/sys/net/ipv4/ip_local_port_range", range, sizeof range) &&
+	       sscanf(range, "%u %u", lo, hi) == 2;
+}
+
 int limits_ports(uint32_t connections, struct errbuf *e)
 {
-	char range[64], list[4096] = "";
-	unsigned int lo, hi;
+	char list[4096] = "";
+	uint32_t lo, hi;
 
-	if (!read_line("/proc/sys/net/ipv4/ip_local_port_range", range, sizeof range) ||
-	    sscanf(range, "%u %u", &lo, &hi) != 2)
+	if (!read_range(&lo, &hi))
 		return 0; /* unknown: try */
 	read_line("/proc/sys/net/ipv4/ip_local_reserved_ports", list, sizeof list);
 	return limits_check_ports(connections, lo, hi, limits_count_reserved(list, lo, hi), e);
+}
+
+void ports_init(struct ports *p)
+{
+	if (!read_range(&p->lo, &p->hi) || !p->lo || p->hi < p->lo || p->hi > 65535)
+		p->lo = p->hi = 0;
+	p->next = p->lo;
+}
+
+bool ports_window(struct ports *p, uint32_t *lo, uint32_t *hi)
+{
+	if (!p->hi)
+		return false;
+	*lo = p->next;
+	*hi = p->hi - p->next < PORTS_WINDOW ? p->hi : p->next + PORTS_WINDOW - 1;
+	p->next = *hi == p->hi ? p->lo : *hi + 1;
+	return true;
+}
+
+void ports_spread(struct ports *p, int fd)
+{
+	uint32_t lo, hi, range;
+
+	if (!ports_window(p, &lo, &hi))
+		return;
+	range = hi << 16 | lo;
+	if (setsockopt(fd, IPPROTO_IP, IP_LOCAL_PORT_RANGE, &range, sizeof range) != 0)
+		p->hi = 0; /* an older kernel: don't ask again */
 }

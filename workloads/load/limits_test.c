@@ -48,12 +48,34 @@ static void reserved(void **state)
 	assert_int_equal(limits_count_reserved("x,5", 1, 100), 0);
 }
 
+static void windows_cover_the_range(void **state)
+{
+	struct ports p = {.lo = 1000, .hi = 1200, .next = 1000};
+	uint32_t lo, hi, at = 1000;
+
+	(void)state;
+	for (int i = 0; i < 4; i++) {
+		assert_true(ports_window(&p, &lo, &hi));
+		assert_int_equal(lo, at);
+		assert_true(hi >= lo && hi <= 1200 && hi - lo < PORTS_WINDOW);
+		at = hi + 1;
+	}
+	assert_int_equal(at, 1201);
+	assert_true(ports_window(&p, &lo, &hi));
+	assert_int_equal(lo, 1000); /* and round again */
+	p = (struct ports){0};
+	assert_false(ports_window(&p, &lo, &hi));
+	ports_init(&p);
+	assert_true(p.hi == 0 || (p.lo <= p.hi && p.next == p.lo));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(files),
 		cmocka_unit_test(ports),
 		cmocka_unit_test(reserved),
+		cmocka_unit_test(windows_cover_the_range),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

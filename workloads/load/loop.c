@@ -17,7 +17,6 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "workloads/load/limits.h"
 
 #define BATCH	       64
 #define TICK_NS	       (5 * NSEC_PER_MSEC)
@@ -325,6 +324,7 @@ int run_init(struct run *r, const struct load_opts *o, struct errbuf *e)
 	err = limits_ports(o->connections, e);
 	if (err)
 		return err;
+	ports_init(&r->ports);
 	resid_init(&r->resid, o->content_dir, r->content.object_size);
 	r->connect_max = o->url.tls ? CONNECTS_TLS : CONNECTS_PLAIN;
 	r->ep = epoll_create1(EPOLL_CLOEXEC);

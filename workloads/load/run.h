@@ -18,6 +18,7 @@
 
 #include "base/errbuf.h"
 #include "workloads/content.h"
+#include "workloads/load/limits.h"
 #include "workloads/load/mix.h"
 #include "workloads/load/opts.h"
 #include "workloads/load/resid.h"
@@ -95,6 +96,7 @@ struct run {
 	struct mix mix;
 	struct sched sched;
 	struct resid resid;
+	struct ports ports;
 	struct load_stats st;
 
 	int ep;

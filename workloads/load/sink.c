@@ -116,13 +116,14 @@ static int sc_events(struct sconn *c, uint32_t events)
 
 static int sc_connect(struct sconn *c)
 {
-	const struct run *r = c->en->base.run;
+	struct run *r = c->en->base.run;
 	int one = 1, err;
 
 	c->fd = socket(r->addr.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (c->fd < 0)
 		return -errno;
 	setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+	ports_spread(&r->ports, c->fd);
 	if (connect(c->fd, (const struct sockaddr *)&r->addr, r->addr_len) != 0 &&
 	    errno != EINPROGRESS) {
 		err = -errno;
@@ -131,7 +132,7 @@ static int sc_connect(struct sconn *c)
 	}
 	c->st = SC_CONNECTING;
 	if (c->was_up)
-		run_reconnected(c->en->base.run);
+		run_reconnected(r);
 	return sc_events(c, EPOLLOUT);
 }
 
