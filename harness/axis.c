@@ -70,16 +70,17 @@ static int add_range(struct experiment_axis *a, const struct setting *s, const c
 	if (!times && (hi - lo) / step > AXIS_VALUES)
 		return errf(e, -EINVAL, "'%s' is more than %d values; use a larger step", item,
 			    AXIS_VALUES);
-	for (double v = lo; v <= hi * (1 + 1e-12); v = times ? v * step : v + step) {
+	while (lo <= hi * (1 + 1e-12)) {
 		int err;
 
 		if (s->kind == SETTING_SIZE)
-			units_size_text((uint64_t)(v + 0.5), text, sizeof text);
+			units_size_text((uint64_t)(lo + 0.5), text, sizeof text);
 		else
-			snprintf(text, sizeof text, "%.12g", v);
+			snprintf(text, sizeof text, "%.12g", lo);
 		err = add(a, s, text, e);
 		if (err)
 			return err;
+		lo = times ? lo * step : lo + step;
 	}
 	return 0;
 }

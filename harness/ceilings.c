@@ -197,6 +197,8 @@ static int record(struct results *r, int block, const char *kind, const char *ke
 	struct ledger_ceiling j = {.block = block, .gbps = v};
 	int err;
 
+	if (!isfinite(v) && interrupt_now()) /* not missing: not finished */
+		return errf(e, -EINTR, "interrupted");
 	snprintf(j.kind, sizeof j.kind, "%s", kind);
 	snprintf(j.key, sizeof j.key, "%s", key);
 	if (!isfinite(v))

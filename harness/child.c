@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "harness/interrupt.h"
 #include "harness/undo.h"
 
 #define CAPTURE_MAX (16 << 20)
@@ -233,9 +234,10 @@ int child_capture(const struct child_spec *spec, uint64_t timeout_ns, char **out
 {
 	char dir[] = "/tmp/dcn-capture-XXXXXX", so[64], se[64], buf[96];
 	struct child_spec s = *spec;
-	int status = 0, err;
+	uint64_t end = clock_ns() + timeout_ns;
+	int status = 0, err, done = 0;
 	char *text;
-	pid_t pid;
+	pid_t pid = 0;
 
 	*out = NULL;
 	if (!mkdtemp(dir))
@@ -245,10 +247,13 @@ int child_capture(const struct child_spec *spec, uint64_t timeout_ns, char **out
 	s.out_path = so;
 	s.err_path = se;
 	err = child_start(&pid, &s, e);
-	if (!err && child_wait(pid, timeout_ns, &status) != 1) {
+	while (!err && !done && clock_ns() < end && !interrupt_now())
+		done = child_wait(pid, 100 * NSEC_PER_MSEC, &status);
+	if (!err && done != 1) {
 		child_stop(pid, NSEC_PER_SEC);
-		err = errf(e, -ETIME, "%s did not end within %.0f s", s.argv[0],
-			   (double)timeout_ns / 1e9);
+		err = interrupt_now() ? errf(e, -EINTR, "interrupted")
+				      : errf(e, -ETIME, "%s did not end within %.0f s", s.argv[0],
+					     (double)timeout_ns / 1e9);
 	} else if (!err && status) {
 		text = slurp(se);
 		err = errf(e, -EPROTO, "%s %s: %.200s", s.argv[0],

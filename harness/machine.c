@@ -129,7 +129,7 @@ static double touch(volatile char *p, size_t n)
 
 	for (size_t i = 0; i < n; i += 4096)
 		p[i] = 1;
-	return (double)(clock_ns() - t0) / 1e3 / (double)(n / 4096);
+	return (double)(clock_ns() - t0) / 1e3 / ((double)n / 4096);
 }
 
 void machine_touch(struct machine *m)
