@@ -5,7 +5,7 @@
  *
  *	ACK      each connection is acknowledged `ack_bytes` at a time, at its share of the load,
  *	         at jittered intervals (the ACK clock in equilibrium: what the network holds is no
- *	         memory of ours). Pacing gathers ACKs into quanta (tcp_cc.c, tcp_pace_quantum)
+ *	         memory of ours), and opens its window by as much
  *	serve    round robin, one read a turn, up to the I/O window; a read covers whole records
  *from a record boundary, up to a pull (pull.c) disk     latency with jitter, then a shared transfer
  *rate; DMA in when the transfer ends cores    sealed in place in order of completion, at the rate
@@ -56,7 +56,6 @@ struct wbuf {
 
 struct wconn {
 	uint64_t sent, allowed, next_pull; /* places in the stream */
-	uint32_t credit;		   /* acknowledged, not yet a quantum */
 	uint32_t head, tail;		   /* pulls in stream order */
 	uint32_t serve_next;
 	bool queued;
@@ -75,8 +74,8 @@ struct model {
 	struct wconn *conn;
 	struct list free, held, serve;
 	uint64_t now, reading, busy;
-	bool hold;
-	uint64_t ack_gap, quantum, cwnd;	 /* ns, bytes, bytes */
+	uint64_t ack_gap, cwnd; /* ns, bytes */
+	uint64_t wait;		/* bytes the window must allow before a read starts; 0: any */
 	uint64_t disk_free, cpu_free, line_free; /* ns: when each can begin something new */
 	double ns_disk, ns_seal, ns_line;	 /* a byte */
 	double reading_sum, busy_sum;		 /* buffers x ns */
@@ -249,10 +248,9 @@ static void transmit(struct model *m, uint32_t conn)
 
 /* ---- reading ---- */
 
-/* May a read be started? With `hold`, for a byte; else for a whole record. */
 static bool wants_read(const struct model *m, const struct wconn *c)
 {
-	return c->next_pull + (m->hold ? 0 : m->c->record_size - 1) < c->allowed;
+	return c->allowed > c->next_pull && c->allowed - c->next_pull >= m->wait;
 }
 
 static void serve_queue(struct model *m, uint32_t conn)
@@ -280,7 +278,7 @@ static void read_start(struct model *m, uint32_t conn, uint32_t id)
 	b->state = BUF_READING;
 	b->conn = conn;
 	b->off = c->next_pull / rec * rec;
-	n = (c->allowed - b->off + (m->hold ? rec - 1 : 0)) / rec;
+	n = (c->allowed - b->off + (m->wait ? 0 : rec - 1)) / rec;
 	n = n < most ? n : most;
 	b->len = (uint32_t)(n * rec);
 	b->next = NONE;
@@ -325,14 +323,10 @@ static void on_ack(struct model *m, uint32_t conn)
 	uint64_t gap = m->ack_gap / 2 + rng_below(&m->rng, m->ack_gap + 1);
 
 	at(m, m->now + gap, EV_ACK, conn, 0, 0);
-	if (c->allowed - c->sent + c->credit >= m->cwnd)
+	if (c->allowed - c->sent >= m->cwnd)
 		return; /* all of the window is still ours: there is nothing to acknowledge */
 	touch_state(m, conn);
-	c->credit += (uint32_t)m->c->ack_bytes;
-	if (c->credit < m->quantum)
-		return;
-	c->allowed += c->credit;
-	c->credit = 0;
+	c->allowed += m->c->ack_bytes;
 	serve_queue(m, conn);
 	transmit(m, conn);
 }
@@ -431,11 +425,21 @@ static void clear(struct model *m)
 	llcsim_reset(m->llc);
 }
 
+/* What the window must allow before a read starts: as asked for, but half the window at most, and
+ * whole records. A window of less than two records can't wait for one. */
+static uint64_t wait_bytes(const struct model *m)
+{
+	uint64_t rec = m->c->record_size, most = m->cwnd / 2 / rec * rec;
+	uint64_t bytes = (m->c->min_pull + rec - 1) / rec * rec;
+
+	bytes = bytes < m->c->pull / rec * rec ? bytes : m->c->pull / rec * rec;
+	return bytes < most ? bytes : most;
+}
+
 static int set_up(struct model *m, struct errbuf *e)
 {
 	const struct whatif_cfg *c = m->c;
 	double rate = (double)c->line_rate / 8 * c->load / 100 / (double)c->connections;
-	double pace = 1.2 * rate * 1e-3; /* tcp_cc_pacing, PACE_QUANTUM_NS */
 	int err = whatif_cache(&m->llc, c, e);
 
 	if (err)
@@ -449,22 +453,19 @@ static int set_up(struct model *m, struct errbuf *e)
 	for (uint64_t i = c->buffers; i-- > 0;)
 		free_put(m, (uint32_t)i);
 	m->cwnd = later((uint64_t)(rate * (double)c->rtt / 1e9), 10 * MSS);
-	m->quantum = later((uint64_t)pace, m->cwnd / 2 < 10 * MSS ? m->cwnd / 2 : 10 * MSS);
-	m->quantum = m->quantum < FRAME_MAX ? m->quantum : FRAME_MAX;
 	m->ack_gap = (uint64_t)((double)c->ack_bytes / rate * 1e9);
-	/* a window of less than two records can't wait for whole ones */
-	m->hold = c->hold || m->cwnd < 2 * c->record_size;
-	m->cwnd = later(m->cwnd, 2 * m->quantum + c->ack_bytes);
+	m->cwnd = later(m->cwnd, 4 * c->ack_bytes);
+	m->wait = wait_bytes(m);
 	m->ns_disk = 8e9 / (double)c->disk_rate;
 	m->ns_seal = 1e9 / (double)(c->seal_rate * c->cores);
 	m->ns_line = 8e9 / (double)c->line_rate;
 	for (uint64_t i = 0; i < c->connections; i++) {
 		struct wconn *w = &m->conn[i];
 
-		w->sent = m->hold ? rng_below(&m->rng, c->record_size) : 0;
+		/* a record is not aligned with anything at the start */
+		w->sent = m->wait ? 0 : rng_below(&m->rng, c->record_size);
 		w->next_pull = w->sent;
-		w->allowed = w->sent + (m->hold ? 0 : rng_below(&m->rng, c->record_size));
-		w->credit = (uint32_t)rng_below(&m->rng, m->quantum);
+		w->allowed = w->sent + (m->wait ? rng_below(&m->rng, m->wait) : 0);
 		w->head = w->tail = NONE;
 		at(m, rng_below(&m->rng, m->ack_gap + 1), EV_ACK, (uint32_t)i, 0, 0);
 	}
@@ -481,14 +482,13 @@ static void advance(struct model *m, uint64_t bytes)
 }
 
 /* What must be cycled through for the start to be forgotten: the cache, the pool, and of each
- * connection a record and some quanta. */
+ * connection a read. */
 static uint64_t round_bytes(const struct model *m)
 {
 	const struct whatif_cfg *c = m->c;
 	uint64_t memory = later(c->llc, c->buffers * c->buffer_size);
 
-	return later(later(memory, c->connections * later(c->record_size, 2 * m->quantum)),
-		     WARM_LEAST);
+	return later(later(memory, c->connections * later(c->record_size, m->wait)), WARM_LEAST);
 }
 
 int whatif_run(const struct whatif_cfg *c, struct whatif_result *r, struct errbuf *e)

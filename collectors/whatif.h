@@ -29,7 +29,7 @@ struct whatif_cfg {
 	/* the stack */
 	uint64_t fifo;	      /* 1: the oldest free buffer first (atlas:fifo) */
 	uint64_t tls;	      /* 1: sealed in place */
-	uint64_t hold;	      /* 1: reads cover what the window allows, rounded up to records */
+	uint64_t min_pull;    /* bytes the window must allow before a read starts; 0: any */
 	uint64_t io_window;   /* reads outstanding, all workers together */
 	uint64_t buffers;     /* 0: atlas's default for the window */
 	uint64_t buffer_size; /* bytes from one buffer to the next */
@@ -42,7 +42,7 @@ struct whatif_cfg {
 	uint64_t connections;
 	uint64_t line_rate; /* bit/s */
 	double load;	    /* per cent of the line rate that ACKs ask for */
-	uint64_t rtt;	    /* ns; sets the window, and by it the pacing quantum */
+	uint64_t rtt;	    /* ns; sets the congestion window */
 	uint64_t ack_bytes; /* acknowledged by one ACK */
 	/* the disk */
 	uint64_t disk_latency; /* ns, mean, without queueing */

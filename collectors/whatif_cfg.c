@@ -21,9 +21,10 @@ const struct whatif_param whatif_params[] = {
 	{"slices", WHATIF_COUNT, AT(slices), "8", NULL, 1, 1024, "of a sliced cache"},
 	{"free_list", WHATIF_WORD, AT(fifo), "lifo", "lifo fifo", 0, 0, "which buffer is reused"},
 	{"tls", WHATIF_WORD, AT(tls), "on", "off on", 0, 0, "sealed in place"},
-	{"hold", WHATIF_WORD, AT(hold), "on", "off on", 0, 0,
-	 "on: a read is rounded up to records, and what the window does not cover is held; off: it "
-	 "waits until the window covers a record"},
+	{"min_pull", WHATIF_SIZE, AT(min_pull), "62KiB", NULL, 0, 16 * MIB,
+	 "bytes the window must allow before a read starts, at most half of it; 0 = any byte, "
+	 "rounded "
+	 "up to records of which the rest is held"},
 	{"io_window", WHATIF_COUNT, AT(io_window), "64", NULL, 1, 65536,
 	 "reads outstanding, all workers together"},
 	{"buffers", WHATIF_COUNT, AT(buffers), "0", NULL, 0, 1e6,

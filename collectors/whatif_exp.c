@@ -61,7 +61,7 @@ int whatif_exp_axis(struct whatif_exp *x, const char *name, const char *list, st
 		if (a->n == WHATIF_VALUES)
 			return errf(e, -EINVAL, "%s: more than %d values", name, WHATIF_VALUES);
 		err = whatif_set(&probe, param, word, e);
-		memcpy(a->value[a->n++], word, sizeof word);
+		snprintf(a->value[a->n++], WHATIF_VALUE, "%s", word);
 	}
 	return err || a->n ? err : errf(e, -EINVAL, "%s: no values", name);
 }

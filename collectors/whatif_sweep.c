@@ -268,7 +268,7 @@ static int write_points(struct sweep *s, struct errbuf *e)
 
 	if (!f)
 		return -EIO;
-	fputs("axis,line_gbps,hold,fifo,x,read,write,total,total_ci95,short,disk\n", f);
+	fputs("axis,line_gbps,wait,fifo,x,read,write,total,total_ci95,short,disk\n", f);
 	for (int i = 0; i < s->cells; i++) {
 		const struct whatif_cell *c = &s->cell[i];
 		double r = mean(s, i, "mem_read_per_net_byte");
@@ -278,7 +278,7 @@ static int write_points(struct sweep *s, struct errbuf *e)
 			sum[k] = values(s, i, metric("mem_read_per_net_byte"))[k] +
 				 values(s, i, metric("mem_write_per_net_byte"))[k];
 		snprintf(fifo, sizeof fifo, "%.9g,%d,%d", (double)c->cfg.line_rate / 1e9,
-			 (int)c->cfg.hold, (int)c->cfg.fifo);
+			 c->cfg.min_pull > 0, (int)c->cfg.fifo);
 		for (int a = 0; a < s->x->axes; a++) {
 			const struct whatif_axis *ax = &s->x->axis[a];
 			double ci = stats_ci95(sum, s->x->repetitions);

@@ -32,7 +32,6 @@ static struct whatif_result run(const char *name, ...)
 	va_list ap;
 
 	whatif_defaults(&c);
-	set(&c, "hold", "off");
 	set(&c, "connections", "100");
 	set(&c, "io_window", "128");
 	set(&c, "llc", "8MiB");
@@ -70,7 +69,7 @@ static void test_lifo_fits(void **state)
 	(void)state;
 	near(value(&r, "mem_read_per_net_byte"), 0, 0.001);
 	near(value(&r, "mem_write_per_net_byte"), 0, 0.001);
-	near(value(&r, "dma_in_hit_pct"), 100, 0.1);
+	near(value(&r, "dma_in_hit_pct"), 100, 0.6);
 	near(value(&r, "disk_read_per_net_byte"), 1, 0.02);
 	assert_true(r.buffers_used < 64);
 }
@@ -84,7 +83,7 @@ static void test_fifo_too_large(void **state)
 	(void)state;
 	assert_int_equal(r.buffers_used, 512);
 	near(value(&r, "mem_write_per_net_byte"), value(&r, "disk_read_per_net_byte"), 0.02);
-	near(value(&r, "dma_in_hit_pct"), 0, 0.5);
+	near(value(&r, "dma_in_hit_pct"), 0, 1);
 }
 
 /* The same pool under a DDIO share that holds all of it. */
@@ -140,9 +139,10 @@ static void test_window_limits(void **state)
 /* Many slow connections, few buffers: held ones are taken away and their records read again. */
 static void test_steals(void **state)
 {
-	struct whatif_result r = run("hold", "on", "connections", "2000", "buffers", "256", NULL);
+	struct whatif_result r =
+		run("min_pull", "0", "connections", "2000", "buffers", "256", NULL);
 	struct whatif_result enough =
-		run("hold", "on", "connections", "2000", "buffers", "3000", NULL);
+		run("min_pull", "0", "connections", "2000", "buffers", "3000", NULL);
 
 	(void)state;
 	assert_true(r.stolen > 0);
@@ -198,8 +198,8 @@ static void test_random_configurations(void **state)
 		snprintf(buffers, sizeof buffers, "%d", (int)(n + rng_below(&rng, 400)));
 		snprintf(ddio, sizeof ddio, "%d", (int)rng_below(&rng, 21));
 		r = run("connections", conns, "io_window", window, "buffers", buffers, "ddio_ways",
-			ddio, "llc", sizes[rng_below(&rng, 3)], "hold",
-			rng_below(&rng, 2) ? "on" : "off", "free_list",
+			ddio, "llc", sizes[rng_below(&rng, 3)], "min_pull",
+			rng_below(&rng, 2) ? "0" : "20KiB", "free_list",
 			rng_below(&rng, 2) ? "lifo" : "fifo", "tls",
 			rng_below(&rng, 4) ? "on" : "off", NULL);
 		assert_true(r.net_bytes > 16 << 20);

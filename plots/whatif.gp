@@ -86,7 +86,7 @@ do for [k = 1:ROWS] {
 		  for [i = 1:N] DATA using (mine(a, r, i) ? px(a) : NaN):(column("total")):(column("total_ci95")) with yerrorbars linecolor rgb color(i) linewidth 0.9 pointtype -1 notitle, \
 		  for [i = 1:N] DATA using (mine(a, r, i) ? px(a) : NaN):(column("total")) with points pointtype filled(i) pointsize PS linecolor rgb color(i) notitle, \
 		  for [i = 1:N] DATA using (mine(a, r, i) ? px(a) : NaN):(column("total")):(column("short") == 1 ? 0.62 * PS : 0) with points pointtype filled(i) pointsize variable linecolor rgb "white" notitle, \
-		  for [i = 1:N] DATA using (mine(a, r, i) && column("total") > TOP ? px(a) : NaN):(TOP):(sprintf("  %.1f", column("total"))) with labels left offset 0.4, -0.6 font SMALL textcolor rgb color(i) notitle, \
+		  for [i = 1:N] DATA using (mine(a, r, i) ? px(a) : NaN):(TOP):(column("total") > TOP ? sprintf("%.1f", column("total")) : "") with labels left offset -0.8, -0.6 font SMALL textcolor rgb color(i) notitle, \
   for [i = 1:N] keyentry with linespoints linecolor rgb color(i) dashtype dash(i) linewidth 1.4 pointtype filled(i) pointsize PS title NAME[i]
 		do for [l = 101:105] { unset label l }
 	}
