@@ -19,6 +19,7 @@
 #include "base/rng.h"
 #include "base/units.h"
 #include "stacks/atlas/nvme/nvme.h"
+#include "stacks/atlas/nvme/uring_files.h"
 #include "workloads/content.h"
 
 #define DEPTH 64u
@@ -268,7 +269,30 @@ static int make(const char *path, uint64_t bytes)
 	return fd < 0 || close(fd);
 }
 
-static void run(bool write, const char *error_at, bool endless)
+static void on_file(struct nvme_file_req *r, int res)
+{
+	*(int *)r->cookie = res;
+}
+
+/* A file of the device becomes the namespace that is read. */
+static int open_path(const char *path)
+{
+	static struct nvme_file_req r;
+	int res = 0, root = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	r.cb = on_file;
+	r.cookie = &res;
+	if (nvme_open_file(n, root, path, &r))
+		return -1;
+	for (int i = 0; !res && i < 100; i++) {
+		nvme_wait(n, 1, 100 * NSEC_PER_MSEC);
+		nvme_consume_completions(n, 1);
+	}
+	nsid = (uint32_t)res;
+	return res > 0 ? 0 : -1;
+}
+
+static void run(bool write, const char *error_at, bool endless, uint32_t longest)
 {
 	uint64_t off;
 
@@ -287,7 +311,7 @@ static void run(bool write, const char *error_at, bool endless)
 	}
 	reads("one read at a time", 1, 100, 65536);
 	reads("a full queue, rings wrap", DEPTH, 1500, 16384);
-	reads("longer than the device takes", 8, 60, SLOT);
+	reads("longer than the device takes", 8, 60, longest);
 	use_fd = true;
 	reads("woken by the descriptor", 16, 200, 16384);
 	use_fd = false;
@@ -300,15 +324,21 @@ static void run(bool write, const char *error_at, bool endless)
 int main(int argc, char **argv)
 {
 	static const struct option opts[] = {
-		{"nsid", 1, 0, 'n'},  {"seed", 1, 0, 's'},
-		{"label", 1, 0, 'l'}, {"write", 0, 0, 'w'},
-		{"error", 1, 0, 'e'}, {"make", 1, 0, 'm'},
-		{"poll", 0, 0, 'p'},  {"forever", 0, 0, 'f'},
-		{"nofd", 0, 0, 'N'},  {0},
+		{"nsid", 1, 0, 'n'},
+		{"seed", 1, 0, 's'},
+		{"label", 1, 0, 'l'},
+		{"write", 0, 0, 'w'},
+		{"error", 1, 0, 'e'},
+		{"make", 1, 0, 'm'},
+		{"poll", 0, 0, 'p'},
+		{"forever", 0, 0, 'f'},
+		{"nofd", 0, 0, 'N'},
+		{"path", 1, 0, 'P'},
+		{0},
 	};
 	struct nvme_cfg cfg = {
 		.region_bytes = (size_t)DEPTH * SLOT, .depth = DEPTH, .flags = NVME_STAMP};
-	const char *error_at = NULL;
+	const char *error_at = NULL, *path = NULL;
 	uint64_t make_bytes = 0, v;
 	bool write = false, endless = false;
 	struct nvme_stats st;
@@ -342,6 +372,9 @@ int main(int argc, char **argv)
 		case 'N':
 			cfg.flags |= NVME_NOFD;
 			break;
+		case 'P':
+			path = optarg;
+			break;
 		case 'f':
 			endless = true;
 			break;
@@ -352,7 +385,7 @@ int main(int argc, char **argv)
 	if (optind + 1 != argc) {
 		fprintf(stderr, "usage: nvme-check [--nsid N] [--seed N] [--write] [--poll] "
 				"[--error OFFSET] "
-				"[--forever] DEVICE | --make BYTES FILE\n");
+				"[--forever] [--path FILE] DEVICE | --make BYTES FILE\n");
 		return 2;
 	}
 	if (make_bytes)
@@ -364,13 +397,17 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	region = nvme_region(n, NULL);
+	if (path && open_path(path)) {
+		result("a file", false, "%s is not there", path);
+		return 1;
+	}
 	if (nvme_ns(n, nsid, &ns)) {
 		result("namespace", false, "no namespace %u", nsid);
 		return 1;
 	}
 	printf("  %s namespace %u: %llu bytes, block %u, at most %u a command\n", nvme_model(n),
 	       nsid, (unsigned long long)ns.bytes, ns.block, ns.max_io);
-	run(write, error_at, endless);
+	run(write, error_at, endless, path ? 200 << 10 : SLOT);
 	nvme_get_stats(n, &st);
 	printf("  %llu reads, %llu system calls\n", (unsigned long long)st.reads,
 	       (unsigned long long)st.syscalls);

@@ -31,13 +31,14 @@ static const char *const variants[] = {"copy",	"openssl", "prefetch", "fifo",
 /* [stack] keys of an experiment that are passed on as they are. */
 static const struct {
 	const char *key, *option;
-	enum { COUNT, SIZE, SECONDS } kind;
+	enum { COUNT, SIZE, SECONDS, TEXT } kind;
 } options[] = {
 	{"io_window", "--io-window", COUNT},
 	{"buffers", "--buffers", COUNT},
 	{"record_size", "--record-size", SIZE},
 	{"pull", "--pull", SIZE},
 	{"idle", "--idle", SECONDS},
+	{"device", "--device", TEXT},
 };
 
 static bool atlas_caches(const char *variant)
@@ -86,11 +87,15 @@ static int convert(int kind, const char *in, char out[32])
 
 static int add_options(struct args *a, const struct stack_env *env, struct errbuf *e)
 {
-	char text[64], value[32];
+	char text[ARG_LEN], value[32];
 
 	for (size_t i = 0; i < sizeof options / sizeof *options; i++) {
 		if (!env->option || env->option(env, options[i].key, text, sizeof text))
 			continue;
+		if (options[i].kind == TEXT) {
+			add2(a, options[i].option, text);
+			continue;
+		}
 		if (convert(options[i].kind, text, value))
 			return errf(e, -EINVAL, "stack.%s = %s: not understood", options[i].key,
 				    text);

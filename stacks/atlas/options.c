@@ -24,6 +24,9 @@ static const char usage[] =
 	"  --ip ADDR/PREFIX      atlas's own address; the kernel must not own it\n"
 	"  --gw ADDR             gateway for peers off the link\n"
 	"  --root DIR            what is served\n"
+	"  --device DEV          storage back end (uring:); extents:CATALOG,DEVICE serves files of "
+	"an\n"
+	"                        unmounted file system, see atlas-catalog\n"
 	"  --port N              HTTP port, 0: none (80)\n"
 	"  --tls-port N          HTTPS port (443 if a certificate is given)\n"
 	"  --tls-cert F          certificate chain, PEM, ECDSA P-256 or RSA\n"
@@ -54,6 +57,7 @@ enum {
 	OPT_IP,
 	OPT_GW,
 	OPT_ROOT,
+	OPT_DEVICE,
 	OPT_PORT,
 	OPT_TLS_PORT,
 	OPT_CERT,
@@ -83,6 +87,7 @@ static const struct option longopts[] = {
 	{"ip", 1, NULL, OPT_IP},
 	{"gw", 1, NULL, OPT_GW},
 	{"root", 1, NULL, OPT_ROOT},
+	{"device", 1, NULL, OPT_DEVICE},
 	{"port", 1, NULL, OPT_PORT},
 	{"tls-port", 1, NULL, OPT_TLS_PORT},
 	{"tls-cert", 1, NULL, OPT_CERT},
@@ -158,6 +163,9 @@ static int one(struct options *o, int opt, const char *name, struct errbuf *e)
 		break;
 	case OPT_ROOT:
 		o->root = optarg;
+		break;
+	case OPT_DEVICE:
+		o->device = optarg;
 		break;
 	case OPT_PORT:
 		err = number(name, optarg, 0, 65535, &v, e);

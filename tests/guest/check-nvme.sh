@@ -34,7 +34,7 @@ ${CC:-cc} -O1 -Wall -Wextra -pthread -o "$tmp/hostile" "$tmp/diskmap/hostile.c" 
 
 export GUEST_MODULES=$tmp/diskmap
 "$here/mkinitrd.sh" "$dir" "$tmp/initrd" virtio_pci 9p 9pnet_virtio nvme vfio_pci vfio_iommu_type1 ext4 \
-	crc32c_generic diskmap || exit 1
+	crc32c_generic diskmap veth af_packet || exit 1
 "$build/nvme-check" --make 64MiB --seed 1 "$tmp/data0" && "$build/nvme-check" --make 64MiB --seed 2 "$tmp/data4k" &&
 	cp "$tmp/data0" "$tmp/err0" || exit 1
 mkdir "$tmp/files" && "$build/nvme-check" --make 5000000 --seed 3 "$tmp/files/object" &&
@@ -68,6 +68,9 @@ boot() { "$here/boot.sh" -d "$dir" -i "$tmp/initrd" -m 1280 -t 150 "$@" 2>"$tmp/
 [ -n "${ONLY_DISKMAP:-}" ] || boot "$here/nvme.sh" "$build/nvme-check" -- "${iommu[@]}" "${data[@]}" "${slow[@]}"
 [ -n "${ONLY_NVME:-}" ] || boot -c 2 "$here/diskmap.sh" "$build/nvme-check,$tmp/hostile" -- "${iommu[@]}" "${data[@]}" | sed 's/^\(ok\|not ok\) /&[IOMMU] /'
 [ -n "${ONLY_NVME:-}" ] || boot -c 2 "$here/diskmap.sh" "$build/nvme-check,$tmp/hostile" -- "${data[@]}" | sed 's/^\(ok\|not ok\) /&[no IOMMU] /'
+
+[ -n "${ONLY_NVME:-}" ] || boot "$here/extents.sh" "$build" -- "${iommu[@]}" \
+	-drive "if=none,id=d4,file=$tmp/fs0,format=raw" -device nvme,serial=fs0,drive=d4
 
 # What the guest wrote and put back is what lies in the images.
 for i in 0:1 4k:2; do

@@ -23,6 +23,14 @@ struct nvme_ns {
 	enum ns_state state;
 };
 
+struct nvme_file_req;
+
+/* Of back ends whose namespaces are files: what nvme/uring_files.h promises. */
+struct nvme_file_ops {
+	int (*open_file)(struct nvme *n, int root_fd, const char *path, struct nvme_file_req *r);
+	int (*close_file)(struct nvme *n, uint32_t nsid);
+};
+
 struct nvme_backend {
 	const char *name; /* what stands before the colon */
 	/* Bring it up: n->depth, n->flags and n->region are set; fills n->priv, n->fd, n->ns. */
@@ -44,7 +52,8 @@ struct nvme_backend {
 
 struct nvme {
 	const struct nvme_backend *be;
-	void *priv; /* the back end's */
+	const struct nvme_file_ops *files; /* NULL: namespaces are no files */
+	void *priv;			   /* the back end's */
 	char *region;
 	size_t region_bytes;
 	unsigned int depth, flags;
@@ -104,6 +113,7 @@ int region_map(void **out, size_t *bytes, struct errbuf *e);
 void region_unmap(void *p, size_t bytes);
 
 /* The registry: one line each. */
-extern const struct nvme_backend nvme_uring, nvme_sim, nvme_passthru, nvme_vfio, nvme_diskmap;
+extern const struct nvme_backend nvme_uring, nvme_sim, nvme_passthru, nvme_vfio, nvme_diskmap,
+	nvme_extents;
 
 #endif

@@ -14,11 +14,12 @@
 #include <string.h>
 
 #include "stacks/atlas/nvme/backend.h"
+#include "stacks/atlas/nvme/uring_files.h"
 
 #define DEPTH_MAX 4096
 
 static const struct nvme_backend *const backends[] = {
-	&nvme_uring, &nvme_passthru, &nvme_vfio, &nvme_diskmap, &nvme_sim,
+	&nvme_uring, &nvme_passthru, &nvme_vfio, &nvme_diskmap, &nvme_sim, &nvme_extents,
 };
 
 static const struct nvme_backend *find_backend(const char *device, const char **arg)
@@ -45,7 +46,7 @@ static int check_cfg(const struct nvme_cfg *cfg, const char **arg, const struct 
 		return errf(
 			e, -EINVAL,
 			"unknown storage device \"%s\": write uring:/path, passthru:/dev/ng0n1, "
-			"vfio:0000:01:00.0, diskmap:0 or sim:p3700",
+			"vfio:0000:01:00.0, diskmap:0, sim:p3700 or extents:CATALOG,DEVICE",
 			cfg->device ? cfg->device : "");
 	if (cfg->depth < 1 || cfg->depth > DEPTH_MAX)
 		return errf(e, -EINVAL, "a queue depth of %u is not possible: 1 to %d are",
@@ -116,7 +117,8 @@ void nvme_close(struct nvme *n)
 		n->be->reap(n, (int)n->depth);
 	}
 	n->be->close(n);
-	region_unmap(n->region, n->region_bytes);
+	if (n->region)
+		region_unmap(n->region, n->region_bytes);
 	free(n->ns);
 	free(n->lat);
 	free(n->pending);
@@ -140,6 +142,30 @@ int nvme_ns_table(struct nvme *n, uint32_t max)
 int nvme_attach(struct nvme *n, int fd)
 {
 	return n->be->attach ? n->be->attach(n, fd) : -EOPNOTSUPP;
+}
+
+int nvme_open_file(struct nvme *n, int root_fd, const char *path, struct nvme_file_req *r)
+{
+	return n->files ? n->files->open_file(n, root_fd, path, r) : -EOPNOTSUPP;
+}
+
+int nvme_close_file(struct nvme *n, uint32_t nsid)
+{
+	struct nvme_ns *ns = nvme_ns_get(n, nsid);
+
+	if (!n->files || !ns)
+		return -ENXIO;
+	return ns->outstanding ? -EBUSY : n->files->close_file(n, nsid);
+}
+
+int nvme_resize(struct nvme *n, uint32_t nsid, uint64_t bytes)
+{
+	struct nvme_ns *ns = nvme_ns_get(n, nsid);
+
+	if (!ns)
+		return -ENXIO;
+	ns->info.bytes = bytes;
+	return 0;
 }
 
 int nvme_detach(struct nvme *n, uint32_t nsid)

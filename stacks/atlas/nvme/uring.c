@@ -175,6 +175,7 @@ static int uring_open(struct nvme *n, const char *arg, const struct nvme_cfg *cf
 	int err;
 
 	n->priv = u;
+	n->files = &uring_file_ops;
 	if (!u)
 		return errf(e, -ENOMEM, "no memory for a queue pair");
 	if (max_ns > NS_LIMIT) {

@@ -33,12 +33,10 @@ static void set_file_step(struct io_uring_sqe *s, struct nvme_file_req *r, enum 
 	s->user_data = uring_tagged((uintptr_t)r, TAG_FILE);
 }
 
-int nvme_open_file(struct nvme *n, int root_fd, const char *path, struct nvme_file_req *r)
+static int uring_open_file(struct nvme *n, int root_fd, const char *path, struct nvme_file_req *r)
 {
 	struct io_uring_sqe *s;
 
-	if (n->be != &nvme_uring)
-		return -EOPNOTSUPP;
 	if (n->other >= NVME_FILE_OPS_MAX)
 		return -EAGAIN;
 	r->nsid = uring_ns_take(n);
@@ -138,15 +136,10 @@ void uring_file_step(struct nvme *n, struct nvme_file_req *r, int res)
 		finish(n, r, res);
 }
 
-int nvme_close_file(struct nvme *n, uint32_t nsid)
+static int uring_close_file(struct nvme *n, uint32_t nsid)
 {
-	struct nvme_ns *ns = nvme_ns_get(n, nsid);
 	struct io_uring_sqe *s;
 
-	if (n->be != &nvme_uring || !ns)
-		return -ENXIO;
-	if (ns->outstanding)
-		return -EBUSY;
 	if (n->other >= NVME_FILE_OPS_MAX)
 		return -EAGAIN;
 	s = next_sqe(n);
@@ -154,7 +147,7 @@ int nvme_close_file(struct nvme *n, uint32_t nsid)
 		return -EAGAIN;
 	io_uring_prep_close_direct(s, nsid - 1);
 	s->user_data = uring_tagged((uint64_t)nsid << 3, TAG_CLOSE_NS);
-	ns->state = NS_CLOSING;
+	n->ns[nsid].state = NS_CLOSING;
 	n->other++;
 	return 0;
 }
@@ -165,12 +158,7 @@ void uring_ns_closed(struct nvme *n, uint32_t nsid)
 	uring_ns_give(n, nsid);
 }
 
-int nvme_resize(struct nvme *n, uint32_t nsid, uint64_t bytes)
-{
-	struct nvme_ns *ns = nvme_ns_get(n, nsid);
-
-	if (!ns)
-		return -ENXIO;
-	ns->info.bytes = bytes;
-	return 0;
-}
+const struct nvme_file_ops uring_file_ops = {
+	.open_file = uring_open_file,
+	.close_file = uring_close_file,
+};

@@ -1,4 +1,5 @@
-/* uring_files: open and close files as namespaces of a `uring` queue pair without ever blocking.
+/* uring_files: open and close files as namespaces of a `uring` (or `extents`) queue pair without
+ * ever blocking.
  *
  * The store of a web server opens files while it serves others: a blocking open(2) would stop every
  * connection of the thread. Here the open, the statx and the close are commands of the same ring.
@@ -38,7 +39,8 @@ struct nvme_file_req {
 
 /* Queue the opening of `path` beneath root_fd (a directory). path and req stay in use until the
  * callback. 0; -EAGAIN: NVME_FILE_OPS_MAX in flight; -ENOSPC: all namespaces taken (close one
- * first); -EOPNOTSUPP: another back end than uring. */
+ * first); -EOPNOTSUPP: another back end than uring or
+ * extents. */
 int nvme_open_file(struct nvme *n, int root_fd, const char *path, struct nvme_file_req *req);
 
 /* Queue the closing of a namespace made by nvme_open_file or nvme_attach. Its number is free again

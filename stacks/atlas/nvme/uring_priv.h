@@ -35,6 +35,8 @@ int uring_file_info(const struct statx *st, struct nvme_ns_info *out);
 uint32_t uring_ns_take(struct nvme *n); /* a free number, now NS_OPENING; 0 = none */
 void uring_ns_give(struct nvme *n, uint32_t nsid);
 
+extern const struct nvme_file_ops uring_file_ops; /* uring_files.c */
+
 /* uring_files.c: a file request's step, or a close, is over. */
 void uring_file_step(struct nvme *n, struct nvme_file_req *r, int res);
 void uring_ns_closed(struct nvme *n, uint32_t nsid);
