@@ -35,8 +35,9 @@ bool cell_on(const struct experiment *x, const struct cell *c, const char *name)
 /* "nginx:aio tls=on cache_ratio=0 connections=512 ...": what people read. Returns buf. */
 const char *cell_label(const struct experiment *x, const struct cell *c, char *buf, int len);
 
-/* The columns that say which cell a row is: stack, tls, cache_ratio, connections (the stack alone if
- * the load is iowindow), then every other swept key. Fills settings' indices, returns how many. */
+/* The columns that say which cell a row is: stack, tls, cache_ratio, connections (the stack alone
+ * if the load is iowindow), then every other swept key. Fills settings' indices, returns how many.
+ */
 int sweep_columns(const struct experiment *x, int out[4 + EXPERIMENT_AXES]);
 /* Column name of a setting: "stack", "connections", ... */
 const char *sweep_column_name(int setting);

@@ -16,7 +16,7 @@
 /* Starts this process's journal; without it the rest is silent. An ordinary user gets none: what is
  * made in a user namespace ends with the process. */
 int undo_open(struct errbuf *e);
-void undo_pid(pid_t pid);	 /* a process was started */
+void undo_pid(pid_t pid); /* a process was started */
 void undo_cgroup(const char *dir);
 void undo_dir(const char *dir); /* a scratch directory (below /tmp/dcn- only) */
 void undo_close(void);		/* all is undone */

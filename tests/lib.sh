@@ -60,7 +60,7 @@ cert() { # ec | rsa: $tmp/KIND.pem and $tmp/KIND.key
 	local alg=(-newkey ec -pkeyopt ec_paramgen_curve:prime256v1)
 	[ "$1" = ec ] || alg=(-newkey rsa:2048)
 	openssl req -x509 "${alg[@]}" -nodes -keyout "$tmp/$1.key" -out "$tmp/$1.pem" -days 2 -subj /CN=dcn \
-		-addext "subjectAltName=IP:$atlas_ip" 2>/dev/null
+		-addext "subjectAltName=IP:$atlas_ip,IP:198.18.0.1" 2>/dev/null
 }
 
 atlas_up() { # certificate kind, further arguments...

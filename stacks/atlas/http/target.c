@@ -67,7 +67,7 @@ static int take_path(struct http_str s, char out[HTTP_PATH_MAX])
 			return -400;
 		if (c == '/' && n) {
 			n = end_segment(out, n, slash);
-			if (n < 0)
+			if (n <= 0) /* 0 is never returned */
 				return -400;
 			if (out[n - 1] == '/') { /* an empty segment, or one that was cut */
 				slash = n - 1;
