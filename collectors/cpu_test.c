@@ -1,6 +1,8 @@
 /* collector cpu on recorded trees, value by value, and once on the running kernel. */
 #include "collectors/test_kit.h"
 
+#include <signal.h>
+#include <sys/wait.h>
 #include <time.h>
 
 static struct testbed bed(int server, int client)
@@ -169,6 +171,46 @@ static void test_live(void **state)
 	kit_end(&k);
 }
 
+/* A CPU that something spins on is never idle, whatever else runs there: it is busy or stolen, all
+ * of the time but for the 10 ms that the kernel prints in. */
+static void test_spinning_cpu_is_busy(void **state)
+{
+	struct testbed tb = bed(sched_getcpu(), sched_getcpu());
+	struct collector_env env = {.tb = &tb, .proc_root = "/proc", .sys_root = "/sys"};
+	struct timespec ts = {.tv_nsec = 400000000};
+	struct collector *c;
+	struct errbuf e = {""};
+	struct kit k;
+	int ready[2];
+	char byte = 0;
+	pid_t pid;
+
+	(void)state;
+	kit_begin(&k, "");
+	assert_int_equal(pipe(ready), 0);
+	pid = fork();
+	if (!pid) {
+		if (sched_setaffinity(0, sizeof tb.server_cpus, &tb.server_cpus) ||
+		    write(ready[1], &byte, 1) != 1)
+			_exit(1);
+		for (;;)
+			;
+	}
+	close(ready[1]);
+	assert_int_equal(read(ready[0], &byte, 1), 1);
+	assert_int_equal(collector_cpu.open(&c, &env, &e), 0);
+	collector_cpu.mark(c, 0, 1);
+	nanosleep(&ts, NULL);
+	collector_cpu.mark(c, 1, KIT_S);
+	collector_cpu.finish(c, 1000000000, &k.sink);
+	collector_cpu.close(c);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	close(ready[0]);
+	kit_end(&k);
+	assert_true(kit_get(&k, "cpu_pct") + kit_get(&k, "steal_pct") > 90);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -181,6 +223,7 @@ int main(void)
 		cmocka_unit_test(test_no_file),
 		cmocka_unit_test(test_never_marked),
 		cmocka_unit_test(test_live),
+		cmocka_unit_test(test_spinning_cpu_is_busy),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
