@@ -433,7 +433,7 @@ int content_make(const char *dir, const struct content *c,
 
 	if (err)
 		return err;
-	todo = calloc(object_count(c), 1);
+	todo = calloc(object_count(c) + 1, 1); /* never of size 0 */
 	if (!todo)
 		return errf(e, -ENOMEM, "content: out of memory");
 	err = maker_open(&m);

@@ -85,13 +85,13 @@ int nginx_plan(struct nginx_plan *plan, const struct nginx_variant *v, int conne
 		    connections, nofile);
 }
 
-/* As measured: 5 KB of nginx and 40 KB of OpenSSL a connection, and the buffers where the file goes
+/* As measured: 9 KB of nginx and 40 KB of OpenSSL a connection, and the buffers where the file goes
  * through user space. */
 uint64_t nginx_memory(const struct nginx_plan *plan, int connections, bool tls)
 {
 	const bool copied = plan->v->direct || (tls && !plan->v->ktls);
 	const int kib = plan->buffer_kib ? plan->buffer_kib : BUFFER_KIB_MIN;
-	const int each = 6 + (tls ? 42 : 0) + (copied ? BUFFERS * kib : 0);
+	const int each = 10 + (tls ? 42 : 0) + (copied ? BUFFERS * kib : 0);
 
 	return ((uint64_t)connections * (uint64_t)each + (uint64_t)plan->workers * WORKER_KIB)
 	       << 10;

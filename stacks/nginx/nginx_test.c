@@ -54,7 +54,7 @@ static void plans(void **state)
 	assert_int_equal(nginx_plan(&p, nginx_variant("aio"), 16000, 2, 20000, &e), 0);
 	assert_int_equal(p.buffer_kib, 32);
 	assert_true(nginx_memory(&p, 16000, true) > 16000ull * (100 << 10));
-	assert_true(nginx_memory(&p, 16000, false) < 16000ull * (16 << 10)); /* sendfile */
+	assert_true(nginx_memory(&p, 16000, false) < 16000ull * (20 << 10)); /* sendfile */
 	assert_int_equal(nginx_plan(&p, nginx_variant(""), 1000000, 1, 200, &e), -EMFILE);
 	assert_non_null(strstr(e.s, "1000000 connections"));
 }
