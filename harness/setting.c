@@ -62,7 +62,7 @@ const struct setting settings[] = {
 
 	{"load", "program", SETTING_CHOICE, "dcn-load", "dcn-load iowindow", 0, 0,
 	 "who makes the load"},
-	{"load", "engine", SETTING_CHOICE, "curl", "curl sink mixed native fio", 0, 0,
+	{"load", "engine", SETTING_CHOICE, "mixed", "curl sink mixed native fio", 0, 0,
 	 "dcn-load: curl, sink, mixed; iowindow: native, fio"},
 	{"load", "tls", SETTING_CHOICE, "off", "on off", 0, 0, "HTTPS"},
 	{"load", "certificate", SETTING_CHOICE, "ecdsa", "ecdsa rsa", 0, 0, "made for the run"},
