@@ -54,7 +54,7 @@ static json_t *versions(void)
 
 	json_object_set_new(j, "dcn", json_string(DCN_VERSION));
 	json_object_set_new(j, "openssl", json_string(OpenSSL_version(OPENSSL_VERSION)));
-	json_object_set_new(j, "libcurl", json_string(curl_version()));
+	json_object_set_new(j, "libcurl", json_string(curl_version_info(CURLVERSION_NOW)->version));
 	json_object_set_new(j, "jansson", json_string(JANSSON_VERSION));
 	json_object_set_new(j, "glibc", json_string(gnu_get_libc_version()));
 	program_version(j, "nginx", "nginx -v 2>&1");

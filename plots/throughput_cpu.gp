@@ -42,7 +42,7 @@ plot \
 do for [k = 1:4] { unset label k }
 do for [k = 101:101 + CAPTIONS] { unset label k }
 unset key
-set lmargin at screen 0.462
+set lmargin at screen 0.47
 set rmargin at screen 0.755
 set label 1 "(b) server CPU, 100 % = one core" at graph 0, 1.07 left font MEDIUM
 set ylabel "CPU utilisation (%)" offset 1.2, 0
