@@ -112,7 +112,9 @@ static int in_child(int (*fn)(void *arg, struct errbuf *e), void *arg, struct er
 		_exit(n == sizeof res ? 0 : 1);
 	}
 	close(pipefd[1]);
-	n = read(pipefd[0], &res, sizeof res);
+	do
+		n = read(pipefd[0], &res, sizeof res);
+	while (n < 0 && errno == EINTR);
 	close(pipefd[0]);
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;

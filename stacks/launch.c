@@ -173,6 +173,7 @@ int launch_ready(const struct stack_env *env, struct stack_proc *p, struct errbu
 	} res = {.err = -EAGAIN};
 	char tail[LOG_TAIL];
 	int fds[2], status;
+	ssize_t n = 0;
 	pid_t pid;
 
 	if (is_dead(p->pid))
@@ -187,11 +188,13 @@ int launch_ready(const struct stack_env *env, struct stack_proc *p, struct errbu
 		_exit(write(fds[1], &res, sizeof res) != sizeof res);
 	}
 	close(fds[1]);
-	if (pid < 0 || read(fds[0], &res, sizeof res) != sizeof res)
+	while (pid > 0 && (n = read(fds[0], &res, sizeof res)) < 0 && errno == EINTR)
+		;
+	if (n != sizeof res)
 		snprintf(res.e.s, sizeof res.e.s, "no answer from %s yet", p->url);
 	close(fds[0]);
-	if (pid > 0)
-		waitpid(pid, &status, 0);
+	while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
 	if (res.err && is_dead(p->pid))
 		return errf(e, -ECHILD, "it ended: %.300s", last_words(env, tail));
 	if (res.err && e)
