@@ -448,6 +448,39 @@ static void test_windows_tls(void **state)
 		windows(true, seed, 32);
 }
 
+/* A wide window becomes as many reads as it needs at once, wherever in the stream the response is.
+ */
+static void reads_at_once(bool tls)
+{
+	unsigned int pull_bytes, pulls;
+
+	rig_up("", 32, tls);
+	peer.window = WIRE_MAX;
+	if (tls)
+		handshake();
+	for (int response = 0; response < 2; response++) {
+		ask();
+		for (int i = 0; i < 1000 && !rig.w.reading; i++) {
+			store_turn(rig.w.store); /* the first time, the file is opened */
+			pull_serve(&rig.w);
+		}
+		pull_bytes = rig.opt.pull_recs * rig.opt.record_size;
+		pulls = (FILE_BYTES + pull_bytes - 1) / pull_bytes;
+		assert_true(pulls <= rig.opt.io_window);
+		assert_int_equal(rig.w.reading, pulls);
+		run_until_all_sent();
+		ack(peer.nxt);
+	}
+	rig_down();
+}
+
+static void test_reads_at_once(void **state)
+{
+	(void)state;
+	reads_at_once(false);
+	reads_at_once(true);
+}
+
 static void test_few_buffers(void **state)
 {
 	(void)state;
@@ -590,6 +623,7 @@ int main(void)
 		cmocka_unit_test(test_every_variant),
 		cmocka_unit_test(test_windows_plain),
 		cmocka_unit_test(test_windows_tls),
+		cmocka_unit_test(test_reads_at_once),
 		cmocka_unit_test(test_few_buffers),
 		cmocka_unit_test(test_file_overwritten),
 		cmocka_unit_test(test_file_overwritten_held),

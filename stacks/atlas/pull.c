@@ -259,7 +259,8 @@ static bool serve_one(struct conn *c, bool *again)
 		x = extent_at(c, c->next_pull);
 		if (!x || !pull_new(c, x, limit))
 			return x == NULL;
-		*again = c->next_pull < limit && c->next_pull < x->off + tag_limit(x) * rec_wire(x);
+		*again = c->next_pull < limit &&
+			 (c->next_pull - x->off) / rec_wire(x) < tag_limit(x);
 		c->want_more = false;
 	}
 	pull_transmit(c);
