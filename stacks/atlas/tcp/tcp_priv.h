@@ -69,6 +69,7 @@
 #define NVP_NS		(300 * NSEC_PER_SEC)	       /* RFC 7661 4.4.3 */
 #define MIN_RTT_WIN_NS	(150 * NSEC_PER_SEC)	       /* half of min_rtt's memory */
 #define PACE_QUANTUM_NS (1 * NSEC_PER_MSEC)
+#define PACE_CREDIT_NS	(2 * NSEC_PER_MSEC) /* what a late pacer may make up for */
 #define SYNACK_TRIES	5
 #define KEEPALIVE_TRIES 8
 #define CHALLENGE_MAX	10 /* challenge ACKs of a connection in a second (RFC 5961 7) */
@@ -127,11 +128,11 @@ enum {
 	CF_TLP_REXMIT = 1 << 11, /* the outstanding probe was a retransmission */
 	CF_TLP_NEW = 1 << 12,	 /* the probe is new data: one segment beyond cwnd is allowed */
 	CF_SWS_OVERRIDE = 1 << 13,
-	CF_DSACK = 1 << 14,	  /* dsack_* goes into the next ACK */
-	CF_REORDER = 1 << 15,	  /* RACK has seen reordering */
-	CF_UNDO = 1 << 16,	  /* prior_* hold a state that may be restored */
-	CF_REXMITTED = 1 << 17,	  /* a retransmission left that undo must know of (stamp is valid) */
-	CF_CSS = 1 << 18,	  /* HyStart++: conservative slow start */
+	CF_DSACK = 1 << 14,	/* dsack_* goes into the next ACK */
+	CF_REORDER = 1 << 15,	/* RACK has seen reordering */
+	CF_UNDO = 1 << 16,	/* prior_* hold a state that may be restored */
+	CF_REXMITTED = 1 << 17, /* a retransmission left that undo must know of (stamp is valid) */
+	CF_CSS = 1 << 18,	/* HyStart++: conservative slow start */
 	CF_HYSTART_OFF = 1 << 19, /* HyStart++ has done its work (first slow start only) */
 	CF_IN_RX = 1 << 20,	  /* rx() is on the stack: no recursion */
 	CF_UNREPORTED = 1 << 21,  /* accept() refused: no TCP_EV_CLOSED */

@@ -44,6 +44,16 @@ bool tcp_window_blocked(const struct tcp_conn *c)
 	       tcp_usable_end(c) == c->snd_nxt;
 }
 
+/* Bytes the pacer gives at once: a quantum, and what should have left since it was due. A busy
+ * worker looks at its timers late; without this credit the rate would be what the timers manage. */
+static uint64_t pace_burst(const struct tcp_conn *c, uint64_t rate)
+{
+	uint64_t late = min64(c->s->now - c->pace_next, PACE_CREDIT_NS);
+	uint64_t owed = rate * late / NSEC_PER_SEC;
+
+	return tcp_pace_quantum(c, rate) + owed - owed % c->mss;
+}
+
 /* How far reads may go now. Sets the pacing deadline if that is what holds them. */
 static uint64_t pull_limit(struct tcp_conn *c)
 {
@@ -66,8 +76,7 @@ static uint64_t pull_limit(struct tcp_conn *c)
 		tcp_due(c, DL_PACE, min64(c->due[DL_PACE], c->pace_next));
 		return c->pull_end;
 	}
-	fresh = min32(fresh, tcp_pace_quantum(c, rate));
-	return c->pull_end + fresh;
+	return c->pull_end + min64(fresh, pace_burst(c, rate));
 }
 
 static bool rexmit_ready(const struct tcp_conn *c)
@@ -169,7 +178,9 @@ static bool next_probe(struct tcp_conn *c, struct tcp_want *w)
 /* [pull_end, end) was handed out: when may the next quantum follow? */
 static void pace(struct tcp_conn *c, uint64_t end, uint64_t rate)
 {
-	c->pace_next = max64(c->pace_next, c->s->now) + (end - c->pull_end) * NSEC_PER_SEC / rate;
+	uint64_t from = c->s->now - min64(c->s->now, PACE_CREDIT_NS);
+
+	c->pace_next = max64(c->pace_next, from) + (end - c->pull_end) * NSEC_PER_SEC / rate;
 	if (tcp_usable_end(c) > end)
 		tcp_due(c, DL_PACE, min64(c->due[DL_PACE], c->pace_next));
 }
