@@ -184,8 +184,7 @@ static int make_budget(struct stage *s, struct errbuf *e)
 		budget = bench_hot_bytes(s->b, s->cell) + (256ull << 20);
 	if (!s->b->no_cgroup) {
 		snprintf(name, sizeof name, "%d", (int)getpid());
-		err = cgroup_make(&s->cg, name,
-				  budget + own_memory(s), e);
+		err = cgroup_make(&s->cg, name, budget + own_memory(s), e);
 		if (!err) {
 			snprintf(s->cgroup_procs, sizeof s->cgroup_procs, "%s", s->cg.procs);
 			s->env.cgroup_procs = s->cgroup_procs;
@@ -526,7 +525,8 @@ int cell_run(struct bench *b, const struct cell *c, const char *stack, bool obse
 	}
 	tear_down(s);
 	out->wall_s = (double)(clock_ns() - t0) / 1e9;
-	free(s);
+	if (!out->obs || !observe_hung(out->obs))
+		free(s);
 	return err;
 }
 

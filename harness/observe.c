@@ -2,7 +2,8 @@
  *
  * One idea: one thread wakes at t0 + k * interval and asks each open collector in turn; ticks that
  * passed while it was away are skipped and counted, so that a slow collector shows as late ticks
- * rather than as a burst of samples with wrong times.
+ * rather than as a burst of samples with wrong times. A collector that does not come back within
+ * HANG_S is abandoned with its thread and memory, and everything that was to be measured says so.
  */
 #include "harness/observe.h"
 
@@ -17,10 +18,12 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "harness/registry.h"
 
 #define COLLECTORS_MAX 16
 #define SAMPLES_MAX    500000
+#define HANG_S	       3
 
 struct one {
 	const struct collector_ops *ops;
@@ -37,7 +40,9 @@ struct observe {
 	pthread_t thread;
 	pthread_mutex_t lock;
 	bool started, stop;
-	struct metrics *m; /* during finish */
+	_Atomic bool hung;
+	const char *_Atomic at; /* who is being asked; NULL = nobody */
+	struct metrics *m;	/* during finish */
 	struct sample *s;
 	int samples, room, late;
 };
@@ -97,15 +102,19 @@ static void *sampler(void *arg)
 			;
 		now = clock_ns();
 		pthread_mutex_lock(&o->lock);
-		if (o->stop)
+		if (o->stop || o->hung)
 			break;
 		if (now > next + o->interval / 2)
 			o->late++;
 		while (now > next + o->interval)
 			next += o->interval;
-		for (int i = 0; i < o->n; i++)
+		for (int i = 0; i < o->n && !o->hung; i++) {
+			o->at = o->one[i].ops->name;
 			if (o->one[i].ops->sample)
 				o->one[i].ops->sample(o->one[i].c, clock_ns(), &o->sink);
+		}
+		if (!o->hung)
+			o->at = NULL;
 		pthread_mutex_unlock(&o->lock);
 	}
 	pthread_mutex_unlock(&o->lock);
@@ -176,9 +185,26 @@ int observe_open(struct observe **out, const char *names, const struct collector
 	return 0;
 }
 
+/* Take the lock, or give the collector up that holds it. */
+static bool take(struct observe *o)
+{
+	struct timespec ts;
+
+	if (o->hung)
+		return false;
+	clock_gettime(CLOCK_REALTIME, &ts);
+	ts.tv_sec += HANG_S;
+	if (pthread_mutex_timedlock(&o->lock, &ts)) {
+		o->hung = true;
+		log_err("collector %s hangs; it is abandoned", o->at ? o->at : "?");
+	}
+	return !o->hung;
+}
+
 void observe_mark(struct observe *o, int which)
 {
-	pthread_mutex_lock(&o->lock);
+	if (!take(o))
+		return;
 	for (int i = 0; i < o->n; i++)
 		if (o->one[i].ops->mark)
 			o->one[i].ops->mark(o->one[i].c, which, clock_ns());
@@ -189,16 +215,27 @@ static void stop_sampler(struct observe *o)
 {
 	if (!o->started)
 		return;
-	pthread_mutex_lock(&o->lock);
+	o->started = false;
+	if (!take(o)) {
+		pthread_detach(o->thread);
+		return;
+	}
 	o->stop = true;
 	pthread_mutex_unlock(&o->lock);
 	pthread_join(o->thread, NULL);
-	o->started = false;
 }
 
 void observe_finish(struct observe *o, uint64_t net_bytes, struct metrics *m)
 {
+	char why[160];
+
 	stop_sampler(o);
+	if (o->hung) {
+		snprintf(why, sizeof why, "collector %.40s hung", o->at ? o->at : "?");
+		for (int i = 0; i < o->n; i++)
+			all_missing(o->one[i].ops, m, why);
+		return;
+	}
 	o->m = m;
 	for (int i = 0; i < o->n; i++)
 		if (o->one[i].ops->finish)
@@ -208,8 +245,13 @@ void observe_finish(struct observe *o, uint64_t net_bytes, struct metrics *m)
 
 const struct sample *observe_samples(const struct observe *o, int *n)
 {
-	*n = o->samples;
+	*n = o->hung ? 0 : o->samples;
 	return o->s;
+}
+
+bool observe_hung(const struct observe *o)
+{
+	return o->hung;
 }
 
 int observe_late(const struct observe *o)
@@ -222,7 +264,7 @@ void observe_stop(struct observe *o)
 	if (!o)
 		return;
 	stop_sampler(o);
-	while (o->n) {
+	while (o->n && !o->hung) {
 		o->n--;
 		o->one[o->n].ops->close(o->one[o->n].c);
 	}
@@ -233,6 +275,8 @@ void observe_close(struct observe *o)
 	if (!o)
 		return;
 	observe_stop(o);
+	if (o->hung)
+		return; /* its thread may still come back to it */
 	pthread_mutex_destroy(&o->lock);
 	free(o->s);
 	free(o);

@@ -7,6 +7,7 @@
 #ifndef HARNESS_OBSERVE_H
 #define HARNESS_OBSERVE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "harness/collector.h"
@@ -35,6 +36,8 @@ const struct sample *observe_samples(const struct observe *o, int *n);
 int observe_late(const struct observe *o); /* ticks more than half an interval late */
 /* Stops sampling and closes the collectors; the samples stay. Idempotent. */
 void observe_stop(struct observe *o);
+/* A collector was abandoned: what its environment points to must stay. */
+bool observe_hung(const struct observe *o);
 void observe_close(struct observe *o);
 
 #endif
