@@ -53,7 +53,7 @@ content() { # directory, seed, size, hot, cold
 
 # dcn-load with short times; JSON to $tmp/out, messages to $tmp/err
 run() {
-	in_ns "$load" --content "$tmp/c" --connections 32 --warmup 200ms --duration 800ms "$@" \
+	in_ns "$load" --content "$tmp/c" --connections 32 --warmup 100ms --duration 500ms "$@" \
 		>"$tmp/out" 2>"$tmp/err"
 }
 
@@ -111,28 +111,35 @@ fails() { # exit status, what stderr must say, arguments...
 }
 
 server_killed() { # url, engine
-	local pid rc
+	local pid load_pid rc
 	null_up "$tmp/c" || return 1
 	pid=${pids[-1]}
-	ip netns exec "$srv_ns" "$load" --content "$tmp/c" --connections 32 --warmup 200ms --duration 20s --url "$1" \
-		--cacert "$tmp/ec.pem" --engine "$2" >"$tmp/out" 2>"$tmp/err" &
-	sleep 1.5
+	rm -f "$tmp/events"
+	ip netns exec "$srv_ns" "$load" --content "$tmp/c" --connections 32 --warmup 100ms --duration 20s --url "$1" \
+		--cacert "$tmp/ec.pem" --engine "$2" --events-fd 3 >"$tmp/out" 2>"$tmp/err" 3>"$tmp/events" &
+	load_pid=$!
+	wait_start
 	kill -9 "$pid"
-	wait $!
+	wait $load_pid
 	rc=$?
 	pids=()
 	[ $rc -eq 1 ] && grep -q "the server at $1 died" "$tmp/err" || { echo "exit $rc: $(cat "$tmp/err")"; return 1; }
+}
+
+wait_start() { # the window of a load in the background has begun
+	local _
+	for _ in $(seq 200); do
+		grep -qs start "$tmp/events" && return 0
+		sleep 0.05
+	done
 }
 
 interrupted() { # signal
 	rm -f "$tmp/events"
 	ip netns exec "$srv_ns" "$load" --content "$tmp/c" --connections 8 --warmup 100ms --duration 20s --url $plain \
 		--events-fd 3 >"$tmp/out" 2>"$tmp/err" 3>"$tmp/events" &
-	local pid=$! _
-	for _ in $(seq 100); do
-		grep -qs start "$tmp/events" && break
-		sleep 0.1
-	done
+	local pid=$!
+	wait_start
 	kill "-$1" $pid
 	wait $pid || { echo "exit $?: $(cat "$tmp/err")"; return 1; }
 	holds "d['interrupted'] and d['window_s'] < 19 and d['t_end_ns'] > d['t_start_ns']"
@@ -144,7 +151,7 @@ import json, sys
 d = json.load(open(sys.argv[1] + "/out"))
 want = f"ready\nstart {d['t_start_ns']}\nend {d['t_end_ns']}\n"
 got = open(sys.argv[1] + "/events").read()
-sys.exit(0 if got == want and d["t_end_ns"] - d["t_start_ns"] == 800000000 else f"{got!r}, not {want!r}")
+sys.exit(0 if got == want and d["t_end_ns"] - d["t_start_ns"] == 500000000 else f"{got!r}, not {want!r}")
 PY
 }
 
@@ -226,7 +233,7 @@ PY
 misbehaving() { # mode, engine, expression
 	local rc
 	bad_server "$1" || return 1
-	in_ns "$load" --content "$tmp/c" --connections 4 --warmup 100ms --duration 900ms --timeout 300ms \
+	in_ns "$load" --content "$tmp/c" --connections 4 --warmup 50ms --duration 650ms --timeout 300ms \
 		--verify off --url http://127.0.0.1:8081 --engine "$2" >"$tmp/out" 2>"$tmp/err"
 	rc=$?
 	stop_all
