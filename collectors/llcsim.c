@@ -52,7 +52,7 @@ int llcsim_new(struct llcsim **out, const struct llcsim_cfg *cfg)
 	    !cfg->bytes || cfg->bytes % ((uint64_t)line * cfg->ways))
 		return -EINVAL;
 	n = cfg->bytes / line / cfg->ways;
-	if (n % sample || !slices || n % slices)
+	if (n % sample || !slices || n % slices || n > UINT32_MAX)
 		return -EINVAL;
 	s = calloc(1, sizeof *s);
 	if (!s)
@@ -93,16 +93,26 @@ static uint64_t mix(uint64_t z)
 	return z ^ (z >> 31);
 }
 
+/* [0, n) by the upper half of a hash: a multiplication instead of a division. */
+static uint64_t scale(uint64_t hash, uint64_t n)
+{
+	return (hash >> 32) * n >> 32;
+}
+
 /* Where the ways of a line's set begin; NOWHERE if the set is not simulated. */
 static uint64_t set_of(const struct llcsim *s, uint64_t line)
 {
-	uint64_t set = s->cfg.index == LLC_HASHED ? mix(line) % s->sets : line % s->slice_sets;
+	uint32_t set, sample = s->cfg.sample;
 
+	if (s->cfg.index == LLC_HASHED)
+		set = (uint32_t)scale(mix(line), s->sets);
+	else
+		set = (uint32_t)(line % s->slice_sets);
 	if (s->cfg.index == LLC_SLICED)
-		set += mix(line) % s->cfg.slices * s->slice_sets;
-	if (s->cfg.sample == 1)
-		return set * s->cfg.ways;
-	return set % s->cfg.sample ? NOWHERE : set / s->cfg.sample * s->cfg.ways;
+		set += (uint32_t)(scale(mix(line), s->cfg.slices) * s->slice_sets);
+	if (sample == 1)
+		return (uint64_t)set * s->cfg.ways;
+	return set % sample ? NOWHERE : (uint64_t)(set / sample) * s->cfg.ways;
 }
 
 /* The way that holds `line`, or NOWHERE. */
@@ -201,6 +211,7 @@ void llcsim_touch(struct llcsim *s, enum llc_kind kind, unsigned int owner, uint
 
 	if (!len)
 		return;
+	s->count[owner][kind].all += last - first + 1;
 	for (uint64_t line = first; line <= last; line++) {
 		uint64_t base = set_of(s, line), from = line << s->line_shift;
 		bool whole = from >= addr && from + s->cfg.line <= addr + len;
@@ -242,10 +253,11 @@ const struct llc_count *llcsim_count(const struct llcsim *s, unsigned int owner,
 
 struct llc_count llcsim_total(const struct llcsim *s)
 {
-	struct llc_count t = {0, 0, 0, 0};
+	struct llc_count t = {0};
 
 	for (unsigned int o = 0; o < LLC_OWNERS; o++) {
 		for (unsigned int k = 0; k < LLC_KINDS; k++) {
+			t.all += s->count[o][k].all;
 			t.lines += s->count[o][k].lines;
 			t.hits += s->count[o][k].hits;
 			t.reads += s->count[o][k].reads;
@@ -253,11 +265,6 @@ struct llc_count llcsim_total(const struct llcsim *s)
 		}
 	}
 	return t;
-}
-
-unsigned int llcsim_scale(const struct llcsim *s)
-{
-	return s->cfg.sample;
 }
 
 unsigned int llcsim_line(const struct llcsim *s)

@@ -62,9 +62,11 @@ struct llcsim_cfg {
 	unsigned int slices; /* LLC_SLICED: of the cache; divides the number of sets */
 };
 
-/* Lines, of one owner and kind. Sampled: multiply by llcsim_scale(). */
+/* Lines, of one owner and kind. With sampling, all but `all` are of the simulated sets only:
+ * multiply them by all / lines, which is near cfg.sample, and exact for what was touched. */
 struct llc_count {
-	uint64_t lines;	 /* touched */
+	uint64_t all;	 /* touched, also in sets that are not simulated */
+	uint64_t lines;	 /* touched in simulated sets */
 	uint64_t hits;	 /* of them present */
 	uint64_t reads;	 /* read from DRAM because of these touches */
 	uint64_t writes; /* written to DRAM: lines that these touches made dirty, when they left */
@@ -88,9 +90,8 @@ void llcsim_reset(struct llcsim *s);
 const struct llc_count *llcsim_count(const struct llcsim *s, unsigned int owner,
 				     enum llc_kind kind);
 struct llc_count llcsim_total(const struct llcsim *s);
-unsigned int llcsim_scale(const struct llcsim *s); /* lines for which one counted line stands */
-unsigned int llcsim_line(const struct llcsim *s);  /* bytes */
-uint64_t llcsim_sets(const struct llcsim *s);	   /* of the whole cache */
+unsigned int llcsim_line(const struct llcsim *s); /* bytes */
+uint64_t llcsim_sets(const struct llcsim *s);	  /* of the whole cache */
 /* Lines of the range that are cached, those of sets that are not simulated left out. */
 uint64_t llcsim_present(const struct llcsim *s, uint64_t addr, uint64_t len);
 uint64_t llcsim_dirty(const struct llcsim *s); /* dirty lines cached */

@@ -249,17 +249,18 @@ int whatif_cache(struct llcsim **out, const struct whatif_cfg *c, struct errbuf 
 
 void whatif_counts(const struct llcsim *s, struct whatif_result *r)
 {
-	uint64_t by = llcsim_scale(s);
-
 	r->line = llcsim_line(s);
 	for (unsigned int o = 0; o < 2; o++) {
 		for (int k = 0; k < LLC_KINDS; k++) {
 			struct llc_count n = *llcsim_count(s, o, (enum llc_kind)k);
+			double by = n.lines ? (double)n.all / (double)n.lines : 0;
 
-			r->count[o][k] = (struct llc_count){.lines = n.lines * by,
-							    .hits = n.hits * by,
-							    .reads = n.reads * by,
-							    .writes = n.writes * by};
+			r->count[o][k] =
+				(struct llc_count){.all = n.all,
+						   .lines = n.all,
+						   .hits = (uint64_t)((double)n.hits * by),
+						   .reads = (uint64_t)((double)n.reads * by),
+						   .writes = (uint64_t)((double)n.writes * by)};
 		}
 	}
 }
