@@ -1,26 +1,32 @@
 /* http, chunked: skip a chunked request body (RFC 9112 7.1), byte by byte, contents thrown away.
  *
  * Strict: sizes are hexadecimal digits directly followed by ';' or CR LF; chunk extensions are
- * passed over but must be made of field bytes; trailers are field lines. A size line, and all
- * trailers together, are bounded by LINE_MAX_BYTES.
+ * ;name, ;name=token or ;name="string" without white space; trailers are field lines. A size line,
+ * and all trailers together, are bounded by LINE_MAX_BYTES.
  */
 #include "stacks/atlas/http/impl.h"
 
 #define LINE_MAX_BYTES 4096
 
 enum {
-	SIZE_FIRST,    /* allowed: a digit */
-	SIZE,	       /* a digit, ';' or CR */
-	EXTENSION,     /* field bytes up to CR */
-	SIZE_LF,       /* LF of the size line */
-	DATA,	       /* `left` bytes */
-	DATA_CR,       /* CR after the data */
-	DATA_LF,       /* LF after the data */
-	TRAILER_START, /* CR (the end) or a field name */
-	TRAILER_NAME,  /* name bytes up to ':' */
-	TRAILER_VALUE, /* field bytes up to CR */
-	TRAILER_LF,    /* LF of a trailer line */
-	END_LF,	       /* the last LF */
+	SIZE_FIRST,	 /* allowed: a digit */
+	SIZE,		 /* a digit, ';' or CR */
+	EXT_NAME_FIRST,	 /* a name's first byte */
+	EXT_NAME,	 /* its others, '=', ';' or CR */
+	EXT_VALUE_FIRST, /* a token's first byte or a quote */
+	EXT_VALUE,	 /* its others, ';' or CR */
+	EXT_QUOTED,	 /* field bytes up to a quote */
+	EXT_ESCAPED,	 /* any field byte */
+	EXT_END,	 /* ';' or CR */
+	SIZE_LF,	 /* LF of the size line */
+	DATA,		 /* `left` bytes */
+	DATA_CR,	 /* CR after the data */
+	DATA_LF,	 /* LF after the data */
+	TRAILER_START,	 /* CR (the end) or a field name */
+	TRAILER_NAME,	 /* name bytes up to ':' */
+	TRAILER_VALUE,	 /* field bytes up to CR */
+	TRAILER_LF,	 /* LF of a trailer line */
+	END_LF,		 /* the last LF */
 };
 
 static int hex_digit(char c)
@@ -43,7 +49,30 @@ static int size_byte(struct http_chunked *st, char c)
 	}
 	if (st->state == SIZE_FIRST)
 		return -400;
-	return c == ';' ? EXTENSION : c == '\r' ? SIZE_LF : -400;
+	return c == ';' ? EXT_NAME_FIRST : c == '\r' ? SIZE_LF : -400;
+}
+
+static int extension_byte(int state, char c)
+{
+	bool token = http_in(&http_tchar, c);
+
+	if (state == EXT_QUOTED || state == EXT_ESCAPED) {
+		if (!http_in(&http_vchar, c))
+			return -400;
+		return state == EXT_ESCAPED ? EXT_QUOTED
+		       : c == '"'	    ? EXT_END
+		       : c == '\\'	    ? EXT_ESCAPED
+					    : EXT_QUOTED;
+	}
+	if (token && state != EXT_END)
+		return state <= EXT_NAME ? EXT_NAME : EXT_VALUE;
+	if (state == EXT_VALUE_FIRST)
+		return c == '"' ? EXT_QUOTED : -400;
+	if (state == EXT_NAME_FIRST)
+		return -400;
+	if (state == EXT_NAME && c == '=')
+		return EXT_VALUE_FIRST;
+	return c == ';' ? EXT_NAME_FIRST : c == '\r' ? SIZE_LF : -400;
 }
 
 static int trailer_byte(const struct http_chunked *st, char c)
@@ -64,8 +93,14 @@ static int next_state(struct http_chunked *st, char c)
 	case SIZE_FIRST:
 	case SIZE:
 		return size_byte(st, c);
-	case EXTENSION:
-		return c == '\r' ? SIZE_LF : http_in(&http_vchar, c) ? EXTENSION : -400;
+	case EXT_NAME_FIRST:
+	case EXT_NAME:
+	case EXT_VALUE_FIRST:
+	case EXT_VALUE:
+	case EXT_QUOTED:
+	case EXT_ESCAPED:
+	case EXT_END:
+		return extension_byte(st->state, c);
 	case SIZE_LF:
 		if (c != '\n')
 			return -400;
