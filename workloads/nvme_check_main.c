@@ -176,7 +176,7 @@ static void canaries(void)
 {
 	bool ok = true;
 
-	for (unsigned int round = 0; round < 50 && ok; round++) {
+	for (unsigned int round = 0; round < 12 && ok; round++) {
 		unsigned int i = (unsigned int)rng_below(&rng, DEPTH);
 		char *slot = region + (size_t)i * SLOT, *buf;
 
@@ -310,8 +310,8 @@ static void run(bool write, const char *error_at, bool endless, uint32_t longest
 		return;
 	}
 	reads("one read at a time", 1, 100, 65536);
-	reads("a full queue, rings wrap", DEPTH, 1500, 16384);
-	reads("longer than the device takes", 8, 60, longest);
+	reads("a full queue, rings wrap", DEPTH, 900, 16384);
+	reads("longer than the device takes", 8, 24, longest);
 	use_fd = true;
 	reads("woken by the descriptor", 16, 200, 16384);
 	use_fd = false;
