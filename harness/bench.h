@@ -37,6 +37,7 @@ struct outcome {
 	int whys;
 	char bound[16];		 /* disk, client, server_cpu, network, load, or "" */
 	json_t *load, *stats;	 /* the load's and the stack's own words; NULL if none */
+	json_t *wan;		 /* counters of the WAN box; NULL if there was none */
 	json_t *testbed;	 /* what meta.json says of it */
 	struct observe *obs;	 /* samples; NULL if it never started */
 	uint64_t t_start, t_end; /* the window */

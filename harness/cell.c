@@ -420,7 +420,8 @@ static void tear_down(struct stage *s)
 	load_stop(&s->load);
 	if (s->proc.pid > 0)
 		s->ops->stop(&s->env, &s->proc);
-	wan_stop(&s->wan);
+	s->out->wan = wan_stop(&s->wan);
+	wan_warn(s->out->wan, s->out->warning, sizeof s->out->warning);
 	observe_stop(s->out->obs);
 	if (s->evictor.running) {
 		s->evictor.stop = true;
@@ -548,6 +549,7 @@ void outcome_free(struct outcome *o)
 	observe_close(o->obs);
 	json_decref(o->load);
 	json_decref(o->stats);
+	json_decref(o->wan);
 	json_decref(o->testbed);
 	o->obs = NULL;
 	o->load = o->stats = o->testbed = NULL;

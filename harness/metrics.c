@@ -41,7 +41,7 @@ const struct metric_info metric_columns[] = {
 	{"io_window", "", "reads in flight the stack was allowed"},
 	{"cache_hit_pct", "%", "achieved cache ratio: requests that found their object resident"},
 	{"cache_hit_bytes_pct", "%", "the same by bytes: body bytes not read from the disk"},
-	{"retrans_pct", "%", "TCP segments sent again"},
+	{"retrans_pct", "%", "TCP segments sent again, of those sent first"},
 	{"copied_pct", "%",
 	 "bytes that the stack knows to be copied on transmission, of those sent"},
 	{"verified_share", "", "share of responses compared byte by byte"},

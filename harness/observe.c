@@ -45,7 +45,10 @@ struct observe {
 	struct metrics *m;	/* during finish */
 	struct sample *s;
 	int samples, room, late;
+	struct observe *next; /* of those abandoned */
 };
+
+static struct observe *abandoned;
 
 static void on_emit(struct collector_sink *sink, uint64_t t_ns, const char *metric, double value)
 {
@@ -275,8 +278,11 @@ void observe_close(struct observe *o)
 	if (!o)
 		return;
 	observe_stop(o);
-	if (o->hung)
-		return; /* its thread may still come back to it */
+	if (o->hung) { /* its thread may still come back to it */
+		o->next = abandoned;
+		abandoned = o;
+		return;
+	}
 	pthread_mutex_destroy(&o->lock);
 	free(o->s);
 	free(o);

@@ -307,6 +307,8 @@ static void put_raw(struct results *r, const struct cell *c, int block, const st
 	json_object_set(j, "load", o->load);
 	if (o->stats)
 		json_object_set(j, "stack", o->stats);
+	if (o->wan)
+		json_object_set(j, "wan", o->wan);
 	if (o->obs)
 		json_object_set_new(j, "sampler",
 				    json_pack("{s:i, s:f}", "late_ticks", observe_late(o->obs),

@@ -17,12 +17,13 @@ void stackstats_metrics(const json_t *stats, struct metrics *m)
 {
 	const json_t *workers = json_object_get(stats, "workers");
 	const json_t *window = json_object_get(stats, "io_window");
-	double out = sum(workers, "tcp", "segs_out"), bytes = sum(workers, "tcp", "bytes_out");
+	double bytes = sum(workers, "tcp", "bytes_out");
 
 	if (json_is_number(window) && json_number_value(window) > 0)
 		metrics_set(m, "io_window", json_number_value(window));
-	if (out > 0)
-		metrics_set(m, "retrans_pct", 100 * sum(workers, "tcp", "segs_rexmit") / out);
-	if (bytes > 0)
-		metrics_set(m, "copied_pct", 100 * sum(workers, "io", "tx_copied_bytes") / bytes);
+	if (bytes <= 0)
+		return;
+	/* by bytes: what the stack calls a segment is cut up below it */
+	metrics_set(m, "retrans_pct", 100 * sum(workers, "tcp", "bytes_rexmit") / bytes);
+	metrics_set(m, "copied_pct", 100 * sum(workers, "io", "tx_copied_bytes") / bytes);
 }

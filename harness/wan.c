@@ -1,4 +1,5 @@
-/* wan: start dcn-wan in the wan namespace with the cell's [testbed] keys. */
+/* wan: start dcn-wan in the wan namespace with the cell's [testbed] keys, and take its counters at
+ * the end. */
 #include "harness/wan.h"
 
 #include <errno.h>
@@ -54,7 +55,7 @@ static int wait_ready(struct wan *w, const char *log, struct errbuf *e)
 			return errf(e, -ECHILD, "the WAN box ended at once: %s", text);
 		}
 	}
-	wan_stop(w);
+	json_decref(wan_stop(w));
 	return errf(e, -ETIME, "the WAN box did not get ready in 5 s; see %s", log);
 }
 
@@ -93,14 +94,35 @@ int wan_start(struct wan *w, const struct experiment *x, const struct cell *c,
 	argv[n] = NULL;
 	s.argv = argv;
 	s.err_path = log;
+	snprintf(w->counts, sizeof w->counts, "%s/wan.json", work_dir);
+	s.out_path = w->counts;
 	unlink(log); /* a former box's */
 	err = child_start(&w->pid, &s, e);
 	return err ? err : wait_ready(w, log, e);
 }
 
-void wan_stop(struct wan *w)
+json_t *wan_stop(struct wan *w)
 {
-	if (w->pid > 0)
-		child_stop(w->pid, NSEC_PER_SEC);
+	if (w->pid <= 0)
+		return NULL;
+	child_stop(w->pid, NSEC_PER_SEC);
 	w->pid = 0;
+	return json_load_file(w->counts, 0, NULL);
+}
+
+void wan_warn(const json_t *counts, char *buf, size_t size)
+{
+	static const char *const way[] = {"down", "up"};
+	static const char *const bad[] = {"bad", "no_memory", "rx_dropped", "tx_dropped"};
+
+	for (int d = 0; d < 2; d++)
+		for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+			const json_t *v = json_object_get(json_object_get(counts, way[d]), bad[i]);
+			size_t at = strlen(buf);
+
+			if (json_integer_value(v) > 0)
+				snprintf(buf + at, size - at,
+					 "%sthe WAN box was a limit itself (%s: %s)",
+					 at ? "\n" : "", way[d], bad[i]);
+		}
 }

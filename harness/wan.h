@@ -2,6 +2,7 @@
 #ifndef HARNESS_WAN_H
 #define HARNESS_WAN_H
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -12,6 +13,7 @@
 
 struct wan {
 	pid_t pid;
+	char counts[300]; /* file that it writes when it ends */
 };
 
 /* Does the cell shape the path at all? */
@@ -19,6 +21,10 @@ bool wan_wanted(const struct experiment *x, const struct cell *c);
 int wan_start(struct wan *w, const struct experiment *x, const struct cell *c,
 	      const struct testbed *tb, const char *bin_dir, const char *work_dir, uint64_t seed,
 	      struct errbuf *e);
-void wan_stop(struct wan *w);
+/* End it. Its counters per direction (new reference; workloads/wan/README.md says what they are),
+ * NULL if there was none or it left no word. */
+json_t *wan_stop(struct wan *w);
+/* Was the box itself the limit? A sentence is appended to `buf`, one a line, if it was. */
+void wan_warn(const json_t *counts, char *buf, size_t size);
 
 #endif
