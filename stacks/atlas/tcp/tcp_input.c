@@ -83,7 +83,9 @@ static void establish(struct tcp_conn *c, const struct tcp_seg *g)
 	c->max_wnd = max32(c->max_wnd, (uint32_t)c->snd_wnd_end);
 	c->snd_wl1 = g->seq;
 	c->snd_wl2 = g->ack;
-	if (!c->backoff) /* Karn */
+	if (c->backoff) /* RFC 5681 3.1: the SYN-ACK was lost; and Karn: no sample */
+		c->cwnd = c->mss;
+	else
 		tcp_rtt_sample(c, s->now - c->rto_start);
 	c->backoff = 0;
 	c->rto_start = c->last_tx = c->last_progress = s->now;

@@ -172,12 +172,10 @@ void tcp_answer_rst(struct tcp_stack *s, const struct tcp_seg *g)
 	s->st.resets_out++;
 }
 
-bool tcp_send_fin(struct tcp_conn *c)
+static bool send_fin(struct tcp_conn *c)
 {
 	struct tcp_out o = {.len = 0};
 
-	if (!(c->flags & CF_END) || !tcp_can_tx(c) || c->snd_nxt != c->avail_end)
-		return false;
 	if (!tcp_chunk_append(c, c->snd_nxt, 1, CK_FIN)) {
 		tcp_retry_later(c);
 		return false;
@@ -191,6 +189,11 @@ bool tcp_send_fin(struct tcp_conn *c)
 	tcp_fin_left(c);
 	tcp_arm(c);
 	return true;
+}
+
+bool tcp_send_fin(struct tcp_conn *c)
+{
+	return c->flags & CF_END && tcp_can_tx(c) && c->snd_nxt == c->avail_end && send_fin(c);
 }
 
 /* The FIN was transmitted: the states that follow. */
