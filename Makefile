@@ -25,7 +25,7 @@ ALL_LDFLAGS = $(LDFLAGS) $(if $(SAN),-fsanitize=$(SAN)) -pthread -Wl,--as-needed
 PROGS = dcn:harness/dcn_main.c dcn-load:workloads/load_main.c dcn-wan:workloads/wan_main.c \
         dcn-null:stacks/null/null_main.c atlas:stacks/atlas/atlas_main.c \
         iowindow:workloads/iowindow_main.c aead-bench:stacks/atlas/tls/aead_bench_main.c \
-        nvme-check:workloads/nvme_check_main.c atlas-catalog:stacks/atlas/nvme/catalog_main.c dcn-whatif:collectors/whatif_main.c
+        nvme-check:workloads/nvme_check_main.c atlas-catalog:stacks/atlas/nvme/catalog_main.c nvme-example:stacks/atlas/nvme/example_main.c dcn-whatif:collectors/whatif_main.c
 PROGS := $(foreach p,$(PROGS),$(if $(wildcard $(lastword $(subst :, ,$p))),$p))
 prog_names = $(foreach p,$(PROGS),$(firstword $(subst :, ,$p)))
 

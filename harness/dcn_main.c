@@ -17,6 +17,7 @@
 #include "harness/run.h"
 #include "harness/testbed.h"
 #include "harness/undo.h"
+#include "stacks/atlas/nvme/vfio_bind.h"
 
 #ifndef DCN_VERSION
 #define DCN_VERSION "unknown"
@@ -215,7 +216,7 @@ static int cmd_headroom(int argc, char **argv)
 static int cmd_restore(int argc, char **argv)
 {
 	struct errbuf e = {""};
-	int a, b;
+	int a, b, c;
 
 	(void)argv;
 	if (argc != 1)
@@ -226,10 +227,13 @@ static int cmd_restore(int argc, char **argv)
 	b = testbed_restore(&e);
 	if (b < 0)
 		log_err("%s", e.s);
-	if (a < 0 || b < 0)
+	c = nvme_vfio_restore(&e);
+	if (c < 0)
+		log_err("%s", e.s);
+	if (a < 0 || b < 0 || c < 0)
 		return 1;
-	if (a + b)
-		log_info("undone: %d things", a + b);
+	if (a + b + c)
+		log_info("undone: %d things", a + b + c);
 	else
 		log_info("nothing to undo");
 	return 0;

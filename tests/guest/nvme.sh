@@ -41,6 +41,9 @@ for i in 1 2 3 4 5 6 7 8 9 10; do grep -q running /tmp/out && break; sleep 0.3; 
 kill -9 $pid
 wait $pid 2>/dev/null
 $H "$check" --label "vfio after an owner was killed" --poll vfio:$bdf_data0 || bad=1
+$H "${check%/*}/dcn" restore >/tmp/out 2>&1
+[ "$(basename "$(readlink /sys/bus/pci/devices/$bdf_data0/driver)")" = nvme ]
+say "dcn restore gives back what a dead owner had" $? "$(tail -n 1 /tmp/out)"
 $H "$check" --label "vfio timeout" --error 1MiB vfio:$bdf_slow0,timeout=1s >/tmp/out 2>&1
 grep -q "^ok vfio timeout: an error of the device reaches" /tmp/out
 say "vfio: a command without an answer times out" $? "$(head -n 3 /tmp/out | tr '\n' ' ')"
