@@ -405,6 +405,24 @@ int results_write_meta(struct results *r, struct errbuf *e)
 	return 0;
 }
 
+void results_discard(struct results *r)
+{
+	static const char *const name[] = {"runs.csv",
+					   "samples.csv",
+					   "experiment.exp",
+					   "meta.json",
+					   "journal",
+					   "latency",
+					   "raw",
+					   "."};
+	char path[512];
+
+	for (unsigned int i = 0; i < sizeof name / sizeof *name; i++) {
+		snprintf(path, sizeof path, "%s/%s", r->dir, i == 7 ? "" : name[i]);
+		remove(path);
+	}
+}
+
 void results_close(struct results *r)
 {
 	if (r->runs)

@@ -37,6 +37,8 @@ int results_add(struct results *r, const struct cell *c, int block, const struct
 		struct errbuf *e);
 void results_warn(struct results *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 int results_write_meta(struct results *r, struct errbuf *e);
+/* Remove a folder in which nothing was finished. */
+void results_discard(struct results *r);
 void results_close(struct results *r);
 
 /* summary.csv of a folder from its runs.csv. */

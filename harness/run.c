@@ -231,6 +231,11 @@ static int finish(struct plan *p, const struct run_options *o, int err, struct e
 	struct errbuf why = {""};
 	int sig = interrupt_exit();
 
+	if (err && !sig && !p->done && !o->resume) { /* it could not even begin */
+		log_err("%s", e->s);
+		results_discard(&p->r);
+		return 1;
+	}
 	meta_end(&p->r, p->done, p->planned, sig ? "interrupted" : err ? "failed" : "complete");
 	if (p->b.no_cgroup)
 		results_warn(&p->r,

@@ -86,6 +86,7 @@ bad_input() {
 
 bad_places() {
 	expect 1 "set content.dir" "$DCN" run --out "$tmp/o2" --set content.dir=/proc/dcn "$tmp/tiny.exp" || return 1
+	[ ! -e "$tmp/o2" ] || { echo "an empty results folder was left"; return 1; }
 	mkdir "$tmp/small" && mount -t tmpfs -o size=2m none "$tmp/small" || return 1
 	expect 1 "$tmp/small" "$DCN" run --out "$tmp/o3" --set "content.dir=$tmp/small" "$tmp/tiny.exp"
 	local rc=$?
