@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -39,7 +41,7 @@ static const char head[] =
 	"usage: dcn-whatif [--PARAMETER VALUE]...\n"
 	"       dcn-whatif --trace FILE... [--dma-at completion|issue] [--warm PCT] "
 	"[--PARAMETER VALUE]...\n"
-	"       dcn-whatif --sweep FILE.exp --out DIR [--quick]\n"
+	"       dcn-whatif --sweep FILE.exp [--out DIR] [--quick]\n"
 	"       dcn-whatif --plot DIR\n"
 	"\n"
 	"Simulates the last-level cache under atlas's I/O buffers and counts what reaches DRAM.\n"
@@ -50,7 +52,8 @@ static const char head[] =
 	"  --trace FILE          replay this; several: one a worker, merged by time\n"
 	"  --dma-at WHEN         when a disk's data is written: completion (seen), or issue\n"
 	"  --warm PCT            first part of a trace that only warms the cache (50)\n"
-	"  --sweep FILE --out DIR  all cells of an experiment of the model\n"
+	"  --sweep FILE          all cells of an experiment of the model, into a results folder\n"
+	"  --out DIR             that folder (results/whatif/TIME)\n"
 	"  --quick               a smaller version of it\n"
 	"  --plot DIR            draw such a folder again: SVG, PDF, PNG\n"
 	"  --help  --version\n"
@@ -153,8 +156,8 @@ static int parse(struct arguments *a, int argc, char **argv, struct errbuf *e)
 	}
 	if (optind < argc)
 		return errf(e, -EINVAL, "%s: what is this?", argv[optind]);
-	if (!a->sweep != !a->out || (a->sweep && a->replay.paths) || (a->quick && !a->sweep))
-		return errf(e, -EINVAL, "--sweep and --out belong together, without --trace");
+	if ((!a->sweep && (a->out || a->quick)) || (a->sweep && a->replay.paths))
+		return errf(e, -EINVAL, "--out and --quick belong to --sweep, --trace does not");
 	return whatif_resolve(&a->cfg, e);
 }
 
@@ -179,12 +182,31 @@ static const char *scripts(char *buf, size_t len)
 	return buf;
 }
 
-static int sweep(const struct arguments *a, struct errbuf *e)
+/* results/whatif/TIME below the current directory. */
+static void default_out(struct arguments *a, char *buf, size_t len)
 {
+	time_t now = time(NULL);
+	struct tm tm;
+	size_t n;
+
+	mkdir("results", 0755); /* if it can't be made, whatif_sweep() says so */
+	mkdir("results/whatif", 0755);
+	n = (size_t)snprintf(buf, len, "results/whatif/");
+	strftime(buf + n, len - n, "%Y%m%dT%H%M%SZ", gmtime_r(&now, &tm));
+	a->out = buf;
+}
+
+static int sweep(struct arguments *a, struct errbuf *e)
+{
+	static char out[64];
 	static struct whatif_exp x;
 	int err = whatif_exp_load(&x, a->sweep, a->quick, e);
 
-	return err ? err : whatif_sweep(&x, a->out, e);
+	if (err)
+		return err;
+	if (!a->out)
+		default_out(a, out, sizeof out);
+	return whatif_sweep(&x, a->out, e);
 }
 
 static int single(const struct arguments *a, struct errbuf *e)
