@@ -62,9 +62,11 @@ static void line(const char *fmt, const char *a, unsigned long long b, unsigned 
 
 int undo_open(struct errbuf *e)
 {
-	mkdir(UNDO_DIR, 0755);
 	snprintf(journal_path, sizeof journal_path, UNDO_DIR "/run-%d.undo", (int)getpid());
-	journal = open(journal_path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	for (int turn = 0; journal < 0 && turn < 5; turn++) { /* another run may just remove it */
+		mkdir(UNDO_DIR, 0755);
+		journal = open(journal_path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	}
 	if (journal < 0 && geteuid()) /* a user namespace and all in it ends with us */
 		return 0;
 	if (journal < 0)
@@ -98,6 +100,7 @@ void undo_close(void)
 	unlink(journal_path);
 	close(journal);
 	journal = -1;
+	rmdir(UNDO_DIR); /* if it was the last one */
 }
 
 static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
@@ -164,5 +167,6 @@ int undo_restore(struct errbuf *e)
 		close(fd);
 	}
 	closedir(d);
+	rmdir(UNDO_DIR);
 	return n;
 }

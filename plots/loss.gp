@@ -1,0 +1,3 @@
+# loss.gp: goodput and retransmitted share against random loss.
+EVEN = 1
+load SCRIPTS."/goodput_retrans.gp"
