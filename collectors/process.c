@@ -3,6 +3,8 @@
  * CPU time of each process comes from its CPU-time clock (clock_getcpuclockid(3)), exact to the
  * nanosecond, where /proc counts ticks. At the start of the window the trees are walked; a process
  * that is born later is found at the end and counted from 0, one that dies keeps its last reading.
+ * A load generator may be gone before its end is noticed: its CPU is then taken up to the last
+ * sample.
  *
  * Limits: at most TREE_MAX processes a tree. Threads' context switches are summed at the marks
  * only. Kernel threads that work for a stack (io_uring's workers are its own threads, kblockd is
@@ -278,6 +280,7 @@ static void note_thread(void *arg, const char *dir)
 static void mark_tree(struct collector *c, struct tree *t, pid_t root, int which, uint64_t t_ns)
 {
 	struct threads th = {.root = c->env->proc_root, .t = t, .which = which};
+	uint64_t last = t->sampled_ns;
 
 	if (which == 0)
 		t->n = t->threads_known = 0;
@@ -293,6 +296,8 @@ static void mark_tree(struct collector *c, struct tree *t, pid_t root, int which
 	t->threads = th.threads;
 	t->switches[which] = th.switches;
 	t->marked[which] = th.threads > 0;
+	if (which == 1 && !t->marked[1]) /* gone: what was read last stands for the window */
+		t->t_ns[1] = last;
 }
 
 /* --- the cgroup --- */
@@ -419,7 +424,7 @@ static void finish_tree(const struct tree *t, struct collector_sink *s)
 		tree_missing(t->what, "the process was not running when the window began", s);
 		return;
 	}
-	if (!t->marked[1] || t->t_ns[1] <= t->t_ns[0]) {
+	if (t->t_ns[1] <= t->t_ns[0]) {
 		tree_missing(t->what, "the process ended within the window", s);
 		return;
 	}
@@ -427,6 +432,10 @@ static void finish_tree(const struct tree *t, struct collector_sink *s)
 		cpu += t->p[i].cpu_ns - t->p[i].since_ns;
 	result(s, t->what, "cpu_pct", 100 * (double)cpu / ns);
 	result(s, t->what, "rss_mb", (double)t->rss_max / 1e6);
+	if (!t->marked[1]) { /* these are read at the marks only */
+		tree_missing(t->what, "the process ended before the window's end was read", s);
+		return;
+	}
 	result(s, t->what, "threads", (double)t->threads);
 	result(s, t->what, "thread_max_pct", 100 * (double)t->busiest_ns / ns);
 	if (t->switches[1] >= t->switches[0])

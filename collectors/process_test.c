@@ -88,6 +88,35 @@ static void test_pid_comes_later(void **state)
 	kit_end(&k);
 }
 
+/* The load is gone when the end is read: the sample before stands for the window. */
+static void test_ended(void **state)
+{
+	struct collector_env env = {.load_pid = 200, .interval_ns = KIT_S / 10};
+	struct collector *c;
+	struct errbuf e = {""};
+	char cmd[128];
+	struct kit k;
+
+	(void)state;
+	kit_begin(&k, "process");
+	env.proc_root = k.proc;
+	assert_int_equal(collector_process.open(&c, &env, &e), 0);
+	collector_process.mark(c, 0, KIT_S);
+	kit_advance(&k);
+	collector_process.sample(c, 3 * KIT_S, &k.sink);
+	snprintf(cmd, sizeof cmd, "rm -r %s/200", k.proc);
+	assert_int_equal(system(cmd), 0);
+	collector_process.mark(c, 1, 4 * KIT_S);
+	collector_process.finish(c, 0, &k.sink);
+	collector_process.close(c);
+	kit_complete(&k, &collector_process);
+	kit_near(&k, "load_cpu_pct", 75);
+	assert_true(kit_get(&k, "load_rss_mb") > 0);
+	assert_non_null(strstr(kit_why(&k, "load_threads"), "ended"));
+	assert_non_null(strstr(kit_why(&k, "load_switches_per_s"), "ended"));
+	kit_end(&k);
+}
+
 static uint64_t own_cpu_ns(void)
 {
 	struct timespec ts;
@@ -159,7 +188,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_window),	    cmocka_unit_test(test_cgroup_v1),
 		cmocka_unit_test(test_not_running), cmocka_unit_test(test_pid_comes_later),
-		cmocka_unit_test(test_live),
+		cmocka_unit_test(test_ended),	    cmocka_unit_test(test_live),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
