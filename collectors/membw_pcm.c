@@ -34,7 +34,7 @@
 
 struct membw_source {
 	pid_t pid;
-	int out;
+	int out, err; /* the latter is kept open: without a reader PCM would be killed by a word */
 	char line[LINE_MAX_BYTES], header[LINE_MAX_BYTES];
 	int len, lines;
 	struct pcm_csv csv;
@@ -220,24 +220,32 @@ static void run_pcm(int out, int err)
 	setenv("PCM_NO_RDT", "1", 1);
 	if (dup2(out, STDOUT_FILENO) < 0 || dup2(err, STDERR_FILENO) < 0)
 		_exit(127);
-	execlp("pcm-memory", "pcm-memory", INTERVAL, "-csv", "-nc", "-silent", "-f", (char *)NULL);
+	execlp("pcm-memory", "pcm-memory", INTERVAL, "-csv", "-nc", "-f", (char *)NULL);
 	dprintf(STDERR_FILENO, "pcm-memory can't be run (%s); install the package pcm\n",
 		strerror(errno));
 	_exit(127);
 }
 
-/* The last line of what it complained about. */
+/* The last line of what it said that sounds like a reason, or the last of all. (With -silent it
+ * would not say any.) */
 static void complaint(int fd, struct errbuf *e)
 {
-	char text[4096], *line;
+	static const char *const sounds[] = {"nsupported", "rror", "denied", "annot", "can't"};
+	char text[4096], *line, *best = NULL, *save = NULL;
 	ssize_t n = read(fd, text, sizeof text - 1);
+	bool found = false;
 
 	text[n > 0 ? n : 0] = '\0';
-	while (n > 0 && strchr(" \r\n", text[n - 1]))
-		text[--n] = '\0';
-	line = strrchr(text, '\n');
-	errf(e, 0, "pcm-memory gives no numbers: %s",
-	     n > 0 ? (line ? line + 1 : text) : "it said nothing");
+	for (line = strtok_r(text, "\r\n", &save); line; line = strtok_r(NULL, "\r\n", &save)) {
+		bool reason = false;
+
+		for (size_t i = 0; i < sizeof sounds / sizeof *sounds; i++)
+			reason |= strstr(line, sounds[i]) != NULL;
+		if (reason || !found)
+			best = line;
+		found |= reason;
+	}
+	errf(e, 0, "pcm-memory gives no numbers: %s", best ? best : "it said nothing");
 }
 
 static void pcm_close(struct membw_source *s)
@@ -252,11 +260,13 @@ static void pcm_close(struct membw_source *s)
 	}
 	if (s->out >= 0)
 		close(s->out);
+	if (s->err >= 0)
+		close(s->err);
 	restore_watchdog(s->watchdog);
 	free(s);
 }
 
-static int spawn(struct membw_source *s, int *err_fd, struct errbuf *e)
+static int spawn(struct membw_source *s, struct errbuf *e)
 {
 	int out[2], err[2];
 
@@ -273,7 +283,7 @@ static int spawn(struct membw_source *s, int *err_fd, struct errbuf *e)
 	close(out[1]);
 	close(err[1]);
 	s->out = out[0];
-	*err_fd = err[0];
+	s->err = err[0];
 	return s->pid < 0 ? errf(e, -EAGAIN, "pcm-memory can't be started") : 0;
 }
 
@@ -281,15 +291,15 @@ static int pcm_open(struct membw_source **out, const struct collector_env *env, 
 {
 	struct membw_source *s = calloc(1, sizeof *s);
 	uint64_t until = clock_ns() + START_MS * NSEC_PER_MSEC;
-	int err_fd = -1, err;
+	int err;
 
 	(void)env;
 	if (!s)
 		return errf(e, -ENOMEM, "out of memory");
-	s->out = -1;
+	s->out = s->err = -1;
 	s->watchdog = watchdog_state();
 	s->t.share = 1;
-	err = spawn(s, &err_fd, e);
+	err = spawn(s, e);
 	while (!err && !s->rows && !s->dead && clock_ns() < until) {
 		struct pollfd p = {s->out, POLLIN, 0};
 
@@ -297,11 +307,9 @@ static int pcm_open(struct membw_source **out, const struct collector_env *env, 
 		take_output(s);
 	}
 	if (!err && !s->rows) {
-		complaint(err_fd, e);
+		complaint(s->err, e);
 		err = -ENOENT;
 	}
-	if (err_fd >= 0)
-		close(err_fd);
 	if (err) {
 		pcm_close(s);
 		return err;

@@ -335,9 +335,10 @@ static void test_pcm_dies(void **state)
 	} while (t.valid); /* ends when the pipe does */
 	membw_pcm.close(s);
 
-	stand_in(&k, "echo starting >&2; echo 'Your processor is not supported' >&2; exit 1");
+	stand_in(&k, "echo starting >&2; echo 'Unsupported processor model' >&2; echo 'Use another "
+		     "tool' >&2; exit 1");
 	assert_int_equal(membw_pcm.open(&s, &env, &e), -ENOENT);
-	assert_non_null(strstr(e.s, "Your processor is not supported"));
+	assert_non_null(strstr(e.s, "Unsupported processor model"));
 
 	stand_in(&k, "cat tests/fixtures/collectors/pcm/header-only.csv");
 	assert_int_equal(membw_pcm.open(&s, &env, &e), -ENOENT);
