@@ -287,6 +287,56 @@ static void test_cubic(void **state)
 	tcp_stack_free(r.s);
 }
 
+/* One round trip of full use, ten ACKs, each with this RTT. */
+static void slow_start_round(struct tcp_conn *c, uint64_t rtt_ms)
+{
+	uint32_t n = c->cwnd / 10;
+
+	for (int i = 0; i < 10; i++) {
+		struct tcp_acked a = {
+			.cum = n, .una_moved = true, .rtt_ns = rtt_ms * NSEC_PER_MSEC};
+
+		c->snd_una += n;
+		c->snd_nxt = c->snd_una + c->cwnd;
+		c->peak = c->cwnd;
+		tcp_cc_acked(c, &a);
+	}
+}
+
+/* RFC 9406: a round trip longer by an eighth (at least 4 ms) slows slow start down; if it was a
+ * blip it goes on, else five rounds later it is over. */
+static void test_hystart(void **state)
+{
+	struct rig r;
+	uint32_t w;
+
+	(void)state;
+	rig_open(&r, true);
+	for (int i = 0; i < 3; i++) {
+		w = r.c->cwnd;
+		slow_start_round(r.c, 40);
+		assert_true(r.c->cwnd >= 2 * w - w / 10 - 10);
+	}
+	slow_start_round(r.c, 44); /* the threshold is 5 ms */
+	assert_false(r.c->flags & CF_CSS);
+	slow_start_round(r.c, 50);
+	slow_start_round(r.c, 50);
+	assert_true(r.c->flags & CF_CSS);
+	slow_start_round(r.c, 44);
+	assert_false(r.c->flags & CF_CSS);
+	slow_start_round(r.c, 60);
+	slow_start_round(r.c, 60);
+	assert_true(r.c->flags & CF_CSS);
+	w = r.c->cwnd;
+	slow_start_round(r.c, 60);
+	assert_true(r.c->cwnd < w * 4 / 3);
+	for (int i = 0; i < 6; i++)
+		slow_start_round(r.c, 60);
+	assert_true(r.c->flags & CF_HYSTART_OFF);
+	assert_true(r.c->ssthresh <= r.c->cwnd);
+	tcp_stack_free(r.s);
+}
+
 /* The vector of the SipHash paper's appendix A */
 static void test_siphash(void **state)
 {
@@ -365,10 +415,11 @@ static void test_wheel(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_life),   cmocka_unit_test(test_rto),
-		cmocka_unit_test(test_unwrap), cmocka_unit_test(test_rto_estimator),
-		cmocka_unit_test(test_cubic),  cmocka_unit_test(test_siphash),
-		cmocka_unit_test(test_parse),  cmocka_unit_test(test_wheel),
+		cmocka_unit_test(test_life),	cmocka_unit_test(test_rto),
+		cmocka_unit_test(test_unwrap),	cmocka_unit_test(test_rto_estimator),
+		cmocka_unit_test(test_cubic),	cmocka_unit_test(test_hystart),
+		cmocka_unit_test(test_siphash), cmocka_unit_test(test_parse),
+		cmocka_unit_test(test_wheel),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
