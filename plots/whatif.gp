@@ -39,7 +39,7 @@ px(a) = column("x") / unit(a)
 
 stats DATA using (column("total") + column("total_ci95")) nooutput
 # What lies far above the rest is cut off and named by its number.
-TOP = min(max(1.2, 1.08 * STATS_max), 3.2)
+TOP = min(max(1.2, 1.08 * STATS_max), 3.5)
 LEFT = 0.068
 RIGHT = 0.985
 BOTTOM = 128.0 / HEIGHT
