@@ -251,6 +251,11 @@ static void forever(void)
 		}
 		if (!drain())
 			return;
+		for (unsigned int i = 0; i < DEPTH; i++)
+			if (res_of[i] < 0) {
+				result("reads go on", false, "result %d", res_of[i]);
+				return;
+			}
 	}
 }
 

@@ -41,6 +41,11 @@ dmesg | grep 'diskmap.*queues'
 $H "$check" --label "diskmap 512" --write diskmap:0 || bad=1
 $H "$check" --label "diskmap 4096" --seed 2 --write --poll diskmap:1 || bad=1
 $H "$check" --label "diskmap" --error 1MiB diskmap:2 || bad=1
+# Counted, not timed: one system call a batch.
+$H "${check%/*}/iowindow" --window 64 --batch 16 --threads 2 --poll --duration 1s --json --device diskmap:0 >/tmp/out 2>&1
+calls=$(sed 's/.*"syscalls_per_io":\([^,}]*\).*/\1/' /tmp/out)
+grep -q '"errors":0' /tmp/out && [ "$(echo "$calls" | awk '{print ($1 <= 0.1)}')" = 1 ]
+say "at most 0.1 system calls a read, two threads" $? "$(tail -n 1 /tmp/out)"
 $H "$hostile" /dev/diskmap0 3 || bad=1
 
 # Owners that die at a full window. All commands of a dead owner are over before its memory is free.

@@ -34,6 +34,20 @@ $H "$build/atlas-catalog" $fs $TMPDIR/no >/tmp/out 2>&1
 [ $? = 1 ] && grep -q "never written" /tmp/out
 say "a file that was allocated and not written is refused" $? "$(cat /tmp/out)"
 rm /host$fs/unwritten
+
+# While it is mounted: leases. Whoever wants to write waits for the reads, and the file is served no more.
+$H "$build/nvme-check" --label "extents with leases" --seed 3 --path object "extents:$cat@$fs,uring:/dev/nvme0n1" || bad=1
+: >/tmp/out
+$H "$build/nvme-check" --forever --path object "extents:$cat@$fs,uring:/dev/nvme0n1" >/tmp/out 2>&1 &
+pid=$!
+for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do grep -q running /tmp/out && break; sleep 0.3; done
+: >>/host$fs/object
+say "a writer gets the file" $?
+for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do kill -0 $pid 2>/dev/null || break; sleep 0.3; done
+grep -q "result -116" /tmp/out
+say "and it is served no more" $? "$(tail -n 1 /tmp/out)"
+kill -9 $pid 2>/dev/null
+wait $pid 2>/dev/null
 umount /host$fs
 
 check uring uring:/dev/nvme0n1

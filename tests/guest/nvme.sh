@@ -33,6 +33,18 @@ $H "$check" --label "vfio" --error 1MiB vfio:$bdf_err0 || bad=1
 [ -e /sys/class/nvme ] && [ "$(basename "$(readlink /sys/bus/pci/devices/$bdf_data0/driver)")" = nvme ]
 say "vfio gives the device back to its driver" $?
 
+# Several threads, a queue pair each; counted, not timed: system calls a read.
+window="$H ${check%/*}/iowindow --window 64 --batch 16 --duration 1s --json"
+field() { sed "s/.*\"$1\":\([^,}]*\).*/\1/" /tmp/out; }
+$window --threads 2 --poll --device vfio:$bdf_data0 >/tmp/out 2>&1
+[ "$(field errors)" = 0 ] && [ "$(field syscalls_per_io)" = 0.0 ]
+say "vfio polled by two threads makes no system call" $? "$(tail -n 1 /tmp/out)"
+give_back() { [ -e /dev/$dev_data0 ] && return; sleep 1; }
+for i in 1 2 3 4 5; do give_back; done
+$window --device uring:/dev/$dev_data0 >/tmp/out 2>&1
+[ "$(field errors)" = 0 ] && [ "$(field syscalls_per_io | awk '{print ($1 <= 0.1)}')" = 1 ]
+say "uring makes at most 0.1 system calls a read" $? "$(tail -n 1 /tmp/out)"
+
 # An owner that dies leaves a note; the next one takes over, and the device works.
 : >/tmp/out
 $H "$check" --forever vfio:$bdf_data0 >/tmp/out 2>&1 &

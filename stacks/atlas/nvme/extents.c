@@ -21,6 +21,7 @@
 
 #include "stacks/atlas/nvme/backend.h"
 #include "stacks/atlas/nvme/catalog.h"
+#include "stacks/atlas/nvme/leases.h"
 #include "stacks/atlas/nvme/uring_files.h"
 
 #define PIECES 256u /* of a command at most */
@@ -34,12 +35,14 @@ STAILQ_HEAD(pieces, piece);
 
 struct extents {
 	struct catalog cat;
+	struct leases *leases; /* NULL: the file system is not mounted */
 	struct nvme *below;
 	struct nvme *above;
 	uint32_t nsid; /* below */
 	struct piece *piece;
 	uint32_t free_count;
 	struct pieces free, waiting; /* waiting: for room below */
+	struct pieces refused;	     /* their callbacks are due */
 	struct nvme_file_req *opened[NVME_FILE_OPS_MAX];
 	uint32_t nopened;
 	int completed; /* in this reap */
@@ -58,6 +61,8 @@ static void piece_done(struct iodesc *io, int res)
 	x->free_count++;
 	if (--d->cid)
 		return;
+	if (x->leases)
+		leases_end(x->leases, d->nsid - 1);
 	if (d->status == 0xffff)
 		nvme_complete(x->above, d, -EIO, 0);
 	else if (d->status)
@@ -99,6 +104,18 @@ static uint32_t find_extent(const struct catalog_file *f, uint64_t off)
 	return lo;
 }
 
+/* The file is being changed: its blocks are not ours any more. The callback is called when asked
+ * for. */
+static void refuse(struct extents *x, struct iodesc *d)
+{
+	struct piece *p = STAILQ_FIRST(&x->free);
+
+	STAILQ_REMOVE_HEAD(&x->free, link);
+	x->free_count--;
+	p->of = d;
+	STAILQ_INSERT_TAIL(&x->refused, p, link);
+}
+
 /* Cut one command; false if there are not enough pieces free. */
 static bool cut(struct extents *x, struct iodesc *d)
 {
@@ -111,6 +128,10 @@ static bool cut(struct extents *x, struct iodesc *d)
 		len = (uint32_t)left;
 	if (x->free_count < PIECES + 2)
 		return false;
+	if (x->leases && !leases_begin(x->leases, d->nsid - 1)) {
+		refuse(x, d);
+		return true;
+	}
 	d->cid = 0;
 	for (i = find_extent(f, d->off); at < len; i++) {
 		const struct catalog_extent *e = &f->extent[i];
@@ -152,7 +173,8 @@ static int extents_enter(struct nvme *n, unsigned int min, uint64_t timeout_ns)
 	int err;
 
 	push_down(x);
-	err = min && !x->nopened ? nvme_wait(x->below, 1, timeout_ns) : nvme_sqsync(x->below);
+	err = min && !x->nopened && !STAILQ_FIRST(&x->refused) ? nvme_wait(x->below, 1, timeout_ns)
+							       : nvme_sqsync(x->below);
 	n->stats.syscalls = x->below->stats.syscalls;
 	n->unsent = false;
 	return err < 0 ? err : 0;
@@ -174,10 +196,24 @@ static int tell_opened(struct nvme *n, struct extents *x)
 	return told;
 }
 
+static int tell_refused(struct nvme *n, struct extents *x)
+{
+	struct piece *p;
+	int told = 0;
+
+	for (; (p = STAILQ_FIRST(&x->refused)); told++) {
+		STAILQ_REMOVE_HEAD(&x->refused, link);
+		STAILQ_INSERT_HEAD(&x->free, p, link);
+		x->free_count++;
+		nvme_complete(n, p->of, -ESTALE, 0);
+	}
+	return told;
+}
+
 static int extents_reap(struct nvme *n, int max)
 {
 	struct extents *x = n->priv;
-	int told = tell_opened(n, x), err;
+	int told = tell_opened(n, x) + tell_refused(n, x), err;
 
 	if (n->lat)
 		n->now = clock_ns();
@@ -364,6 +400,7 @@ static void extents_close(struct nvme *n)
 	struct extents *x = n->priv;
 
 	nvme_close(x->below);
+	leases_drop(x->leases);
 	n->region = NULL; /* was the one below */
 	n->region_bytes = 0;
 	catalog_free(&x->cat);
@@ -376,7 +413,7 @@ static int open_below(struct extents *x, const char *arg, const struct nvme_cfg 
 {
 	const char *comma = strchr(arg, ',');
 	struct nvme_cfg below = *cfg;
-	char path[PATH_MAX];
+	char path[PATH_MAX], *root;
 	int err;
 
 	if (!comma || comma == arg || (size_t)(comma - arg) >= sizeof path)
@@ -388,7 +425,12 @@ static int open_below(struct extents *x, const char *arg, const struct nvme_cfg 
 		return errf(e, -EINVAL, "files by their extents are read-only");
 	memcpy(path, arg, (size_t)(comma - arg));
 	path[comma - arg] = 0;
+	root = strchr(path, '@');
+	if (root)
+		*root++ = 0;
 	err = catalog_load(&x->cat, path, e);
+	if (!err && root)
+		err = leases_take(&x->leases, &x->cat, root, e);
 	if (err)
 		return err;
 	below.device = comma + 1;
@@ -408,6 +450,7 @@ static int extents_open(struct nvme *n, const char *arg, const struct nvme_cfg *
 	x->above = n;
 	STAILQ_INIT(&x->free);
 	STAILQ_INIT(&x->waiting);
+	STAILQ_INIT(&x->refused);
 	err = open_below(x, arg, cfg, e);
 	if (!err)
 		err = check_all(x, e);
@@ -415,6 +458,7 @@ static int extents_open(struct nvme *n, const char *arg, const struct nvme_cfg *
 		err = make_files(n, x, e);
 	if (err) {
 		nvme_close(x->below);
+		leases_drop(x->leases);
 		catalog_free(&x->cat);
 		free(x->piece);
 		free(x);

@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -18,6 +19,7 @@
 
 #include "base/rng.h"
 #include "stacks/atlas/nvme/catalog.h"
+#include "stacks/atlas/nvme/leases.h"
 #include "stacks/atlas/nvme/nvme.h"
 #include "stacks/atlas/nvme/uring_files.h"
 
@@ -302,6 +304,68 @@ static void changes(void **state)
 	write_image();
 }
 
+static struct leases *held;
+static bool written;
+
+static void *append(void *arg)
+{
+	int fd = open(arg, O_WRONLY | O_APPEND); /* waits for the lease */
+
+	assert_true(fd >= 0);
+	assert_true(!leases_begin(held, 0)); /* nobody reads any more */
+	assert_int_equal(write(fd, "x", 1), 1);
+	close(fd);
+	written = true;
+	return NULL;
+}
+
+/* Whoever wants to change a file waits until the reads in flight have ended. */
+static void lease(void **state)
+{
+	struct catalog c = {.files = 2};
+	struct catalog_file f[2];
+	char path[2][100];
+	struct errbuf e;
+	struct stat st;
+	pthread_t t;
+	int fd;
+
+	(void)state;
+	c.file = f;
+	for (int i = 0; i < 2; i++) {
+		snprintf(path[i], sizeof path[i], "%s/lease%d", dir, i);
+		fd = open(path[i], O_WRONLY | O_CREAT, 0600);
+		assert_int_equal(write(fd, "12345", 5), 5);
+		close(fd);
+		assert_int_equal(stat(path[i], &st), 0);
+		f[i] = (struct catalog_file){.path = strrchr(path[i], '/') + 1,
+					     .size = 5,
+					     .ino = st.st_ino,
+					     .mtime_ns = (uint64_t)st.st_mtim.tv_sec * 1000000000u +
+							 (uint64_t)st.st_mtim.tv_nsec};
+	}
+	if (leases_take(&held, &c, dir, &e))
+		fail_msg("%s", e.s);
+	assert_true(leases_begin(held, 0));
+	assert_int_equal(pthread_create(&t, NULL, append, path[0]), 0);
+	while (leases_begin(held, 0)) /* until the break has come */
+		leases_end(held, 0);
+	assert_false(written);
+	assert_true(leases_begin(held, 1)); /* the other file is served on */
+	leases_end(held, 1);
+	leases_end(held, 0);
+	pthread_join(t, NULL);
+	assert_true(written);
+	leases_drop(held);
+	assert_int_equal(leases_take(&held, &c, dir, &e), -ESTALE); /* it has grown */
+	fd = open(path[1], O_WRONLY);
+	f[0] = f[1];
+	assert_int_equal(leases_take(&held, &c, dir, &e), -EAGAIN); /* open for writing */
+	close(fd);
+	f[0].path = (char *)(uintptr_t) "missing";
+	assert_int_equal(leases_take(&held, &c, dir, &e), -ENOENT);
+}
+
 static void bad_catalogues(void **state)
 {
 	static const char *const text[] = {
@@ -351,9 +415,8 @@ static void bad_catalogues(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(files),
-		cmocka_unit_test(reads),
-		cmocka_unit_test(changes),
+		cmocka_unit_test(files),	  cmocka_unit_test(reads),
+		cmocka_unit_test(changes),	  cmocka_unit_test(lease),
 		cmocka_unit_test(bad_catalogues),
 	};
 
