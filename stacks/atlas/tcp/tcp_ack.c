@@ -33,7 +33,7 @@ static void delivered(struct tcp_conn *c, const struct tcp_chunk *k, uint64_t en
 	if (k->flags & CK_EVER) {
 		a->resent = true;
 	} else {
-		a->rtt_ns = c->s->now - k->sent_ns;
+		a->rtt_ns = tcp_age(c, k->sent_ns);
 		if (end < a->prior_fack)
 			c->flags |= CF_REORDER;
 	}

@@ -96,6 +96,17 @@ static void time_remove(struct tcp_conn *c, struct tcp_chunk *k)
 		c->s->chunks[k->tnext].tprev = k->tprev;
 }
 
+/* The time of a transmission. A turn of the worker pushes many times at one `now`: the order in
+ * which RACK compares them must still be the order on the wire, so a stamp is later than the last
+ * one. */
+static uint64_t stamp(const struct tcp_conn *c)
+{
+	const struct tcp_chunk *last = chunk_at(c, c->ttail);
+	uint64_t t = max64(c->s->now, c->rack_xmit + 1);
+
+	return last ? max64(t, last->sent_ns + 1) : t;
+}
+
 struct tcp_chunk *tcp_chunk_append(struct tcp_conn *c, uint64_t start, uint32_t len, uint32_t flags)
 {
 	struct tcp_chunk *k = take(c->s);
@@ -105,7 +116,7 @@ struct tcp_chunk *tcp_chunk_append(struct tcp_conn *c, uint64_t start, uint32_t 
 	*k = (struct tcp_chunk){.start = start,
 				.len = len,
 				.flags = flags,
-				.sent_ns = c->s->now,
+				.sent_ns = stamp(c),
 				.next = NONE,
 				.prev = c->tail};
 	if (c->tail == NONE)
@@ -230,11 +241,13 @@ void tcp_chunk_merge_next(struct tcp_conn *c, struct tcp_chunk *k)
 
 void tcp_chunk_resent(struct tcp_conn *c, struct tcp_chunk *k)
 {
+	uint64_t t = stamp(c);
+
 	if (in_flight(k->flags))
 		time_remove(c, k);
 	count(c, k, -1);
 	k->flags = (k->flags & ~CK_ASKED) | CK_RETX | CK_EVER;
 	count(c, k, 1);
-	k->sent_ns = c->s->now;
+	k->sent_ns = t;
 	time_insert(c, k);
 }

@@ -354,6 +354,12 @@ static inline uint32_t tcp_ts_now(const struct tcp_conn *c)
 	return (uint32_t)(c->s->now / NSEC_PER_MSEC) + c->ts_off;
 }
 
+/* Age of a transmission; stamps may be some ns ahead of the clock (tcp_chunk.c). */
+static inline uint64_t tcp_age(const struct tcp_conn *c, uint64_t sent_ns)
+{
+	return c->s->now > sent_ns ? c->s->now - sent_ns : 0;
+}
+
 /* Most payload of one segment: a GSO push, or a plain segment where the path can't segment. */
 static inline uint32_t tcp_max_push(const struct tcp_conn *c)
 {

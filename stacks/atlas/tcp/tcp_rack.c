@@ -18,7 +18,7 @@ static bool sent_after(uint64_t t1, uint64_t end1, uint64_t t2, uint64_t end2)
 void tcp_rack_update(struct tcp_conn *c, const struct tcp_chunk *k, uint64_t end,
 		     const struct tcp_seg *g)
 {
-	uint64_t rtt = c->s->now - k->sent_ns;
+	uint64_t rtt = tcp_age(c, k->sent_ns);
 
 	if (k->flags & CK_EVER) {
 		uint32_t ts = (uint32_t)(k->sent_ns / NSEC_PER_MSEC) + c->ts_off;

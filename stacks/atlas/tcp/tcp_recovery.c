@@ -6,12 +6,15 @@
 
 static void arm_undo(struct tcp_conn *c)
 {
+	const struct tcp_chunk *k = chunk_at(c, c->head);
+
 	c->prior_cwnd = c->cwnd;
 	c->prior_ssthresh = c->ssthresh;
 	c->prior_w_max = c->cubic.w_max;
 	c->undo_bytes = c->retrans;
 	c->flags |= CF_UNDO;
-	if (!c->retrans) /* else an ACK may be for what was sent again before: its stamp counts */
+	/* An ACK may be for what was sent again before: then that one's stamp counts. */
+	if (!c->retrans && !(k && k->flags & CK_EVER))
 		c->flags &= ~CF_REXMITTED;
 }
 

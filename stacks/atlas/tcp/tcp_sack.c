@@ -39,7 +39,7 @@ static void mark(struct tcp_conn *c, const struct tcp_seg *g, uint64_t s, uint64
 		if (chunk_end(k) > e && !tcp_chunk_split(c, k, e))
 			return;
 		if (!(k->flags & CK_EVER)) {
-			a->rtt_ns = c->s->now - k->sent_ns;
+			a->rtt_ns = tcp_age(c, k->sent_ns);
 			if (chunk_end(k) < a->prior_fack)
 				c->flags |= CF_REORDER;
 		}

@@ -210,6 +210,37 @@ static void test_rto(void **state)
 	tcp_stack_free(r.s);
 }
 
+/* New data and a retransmission leave in one turn, at one time, the new data first: when it arrives
+ * the retransmission, which is behind it on the wire, is not lost again. */
+static void test_same_instant(void **state)
+{
+	struct rig r;
+	struct tcp_want w;
+	struct tcp_seg g;
+	uint64_t t = 12 * NSEC_PER_MSEC;
+
+	(void)state;
+	rig_open(&r, true);
+	tcp_avail(r.c, 30000);
+	assert_int_equal(rig_push(&r, 0, 14600, t - 10 * NSEC_PER_MSEC), 14600);
+	g = segment(TCP_ACK, 1000, r.c->iss + 1);
+	g.nsack = 1;
+	g.sack[0].start = r.c->iss + 1 + 1460;
+	g.sack[0].end = r.c->iss + 1 + 7300;
+	tcp_input(r.s, &g, t);
+	assert_int_equal(r.c->ca_state, CA_RECOVERY);
+	r.c->cwnd = 100000;
+	assert_int_equal(rig_push(&r, 14600, 1460, t), 1460);
+	assert_true(tcp_next(r.c, &w));
+	assert_true(w.rexmit && w.off == 0 && w.len == 1460);
+	assert_int_equal(rig_push(&r, 0, 1460, t), 1460);
+	g.sack[0].end = r.c->iss + 1 + 16060;
+	tcp_input(r.s, &g, t + 10 * NSEC_PER_MSEC);
+	assert_int_equal(r.c->need, 0);
+	assert_int_equal(r.c->retrans, 1460);
+	tcp_stack_free(r.s);
+}
+
 static void test_unwrap(void **state)
 {
 	struct rng rng;
@@ -417,9 +448,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_life),	cmocka_unit_test(test_rto),
 		cmocka_unit_test(test_unwrap),	cmocka_unit_test(test_rto_estimator),
-		cmocka_unit_test(test_cubic),	cmocka_unit_test(test_hystart),
-		cmocka_unit_test(test_siphash), cmocka_unit_test(test_parse),
-		cmocka_unit_test(test_wheel),
+		cmocka_unit_test(test_cubic),	cmocka_unit_test(test_same_instant),
+		cmocka_unit_test(test_hystart), cmocka_unit_test(test_siphash),
+		cmocka_unit_test(test_parse),	cmocka_unit_test(test_wheel),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
