@@ -30,7 +30,8 @@ elif make -s -C "$dir/hdr/usr/src/linux-headers-$(cat "$dir/kernel")" M="$tmp/di
 else
 	echo "ok diskmap: sparse finds nothing"
 fi
-${CC:-cc} -O1 -Wall -Wextra -pthread -o "$tmp/hostile" "$tmp/diskmap/hostile.c" || exit 1
+${CC:-cc} -O1 -Wall -Wextra -pthread -o "$tmp/hostile" "$tmp/diskmap/hostile.c" &&
+	${CC:-cc} -O1 -Wall -Wextra -o "$tmp/direct" "$tmp/diskmap/direct.c" || exit 1
 
 export GUEST_MODULES=$tmp/diskmap
 "$here/mkinitrd.sh" "$dir" "$tmp/initrd" virtio_pci 9p 9pnet_virtio nvme vfio_pci vfio_iommu_type1 ext4 \
@@ -66,8 +67,8 @@ iommu=(-device intel-iommu,intremap=on)
 boot() { "$here/boot.sh" -d "$dir" -i "$tmp/initrd" -m 1280 -t 150 "$@" 2>"$tmp/qemu.log" || bad=1; }
 
 [ -n "${ONLY_DISKMAP:-}" ] || boot "$here/nvme.sh" "$build/nvme-check" -- "${iommu[@]}" "${data[@]}" "${slow[@]}"
-[ -n "${ONLY_NVME:-}" ] || boot -c 2 "$here/diskmap.sh" "$build/nvme-check,$tmp/hostile" -- "${iommu[@]}" "${data[@]}" | sed 's/^\(ok\|not ok\) /&[IOMMU] /'
-[ -n "${ONLY_NVME:-}" ] || boot -c 2 "$here/diskmap.sh" "$build/nvme-check,$tmp/hostile" -- "${data[@]}" | sed 's/^\(ok\|not ok\) /&[no IOMMU] /'
+[ -n "${ONLY_NVME:-}" ] || boot -c 2 "$here/diskmap.sh" "$build/nvme-check,$tmp/hostile,$tmp/direct" -- "${iommu[@]}" "${data[@]}" | sed 's/^\(ok\|not ok\) /&[IOMMU] /'
+[ -n "${ONLY_NVME:-}" ] || boot -c 2 "$here/diskmap.sh" "$build/nvme-check,$tmp/hostile,$tmp/direct" -- "${data[@]}" | sed 's/^\(ok\|not ok\) /&[no IOMMU] /'
 
 [ -n "${ONLY_NVME:-}" ] || boot "$here/extents.sh" "$build" -- "${iommu[@]}" \
 	-drive "if=none,id=d4,file=$tmp/fs0,format=raw" -device nvme,serial=fs0,drive=d4

@@ -1,7 +1,7 @@
 # shellcheck shell=dash disable=SC2015,SC2086,SC2154,SC2012,SC2034
 # Runs in the guest: the diskmap module against emulated controllers, honest programs and a hostile one.
-# Arguments: CHECK (nvme-check), HOSTILE. Drives by serial as in nvme.sh: data0, data4k, err0, fs0.
-check=$1 hostile=$2
+# Arguments: CHECK (nvme-check), HOSTILE, DIRECT. Drives by serial as in nvme.sh: data0, data4k, err0, fs0.
+check=$1 hostile=$2 direct=$3
 bad=0
 say() { [ "$2" = 0 ] && echo "ok diskmap: $1" || { echo "not ok diskmap: $1: ${3:-exit $2}"; bad=1; }; }
 
@@ -47,6 +47,10 @@ calls=$(sed 's/.*"syscalls_per_io":\([^,}]*\).*/\1/' /tmp/out)
 grep -q '"errors":0' /tmp/out && [ "$(echo "$calls" | awk '{print ($1 <= 0.1)}')" = 1 ]
 say "at most 0.1 system calls a read, two threads" $? "$(tail -n 1 /tmp/out)"
 $H "$hostile" /dev/diskmap0 3 || bad=1
+
+mode=none
+[ ! -d /sys/class/iommu/dmar0 ] || mode=iommu
+$H "$direct" /dev/diskmap0 $mode || bad=1
 
 # Owners that die at a full window. All commands of a dead owner are over before its memory is free.
 for k in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do

@@ -42,11 +42,12 @@ struct diskmap_ns {
 	__u64 blocks;
 };
 
-#define DISKMAP_WRITE 1u
+#define DISKMAP_WRITE  1u
+#define DISKMAP_DIRECT 2u
 
 struct diskmap_attach {
 	__u32 nsid;
-	__u32 flags;	     /* DISKMAP_WRITE: writes are allowed */
+	__u32 flags;	     /* DISKMAP_WRITE: writes are allowed; DISKMAP_DIRECT */
 	__u64 first, blocks; /* the range; 0 blocks: to the end */
 	__u32 queue;	     /* out: its number, from 1 */
 	__u32 reserved;	     /* 0 */
@@ -86,14 +87,28 @@ struct diskmap_admin { /* CAP_SYS_ADMIN; Identify, Get Log Page, Get Features */
 	__u32 status; /* out: type << 8 | code */
 };
 
+/* DISKMAP_DIRECT only. */
+struct diskmap_bell {
+	__u32 sq_tail, cq_head; /* below depth */
+};
+
+struct diskmap_pages {	 /* device addresses of the buffers' pages */
+	__u64 addresses; /* of __u64[count] */
+	__u32 first, count;
+};
+
 #define DISKMAP_INFO   _IOR('D', 1, struct diskmap_info)
 #define DISKMAP_NS     _IOWR('D', 2, struct diskmap_ns)
 #define DISKMAP_ATTACH _IOWR('D', 3, struct diskmap_attach)
 #define DISKMAP_SUBMIT _IOWR('D', 4, struct diskmap_submit)
 #define DISKMAP_ADMIN  _IOWR('D', 5, struct diskmap_admin)
 
+#define DISKMAP_BELL   _IOW('D', 6, struct diskmap_bell)
+#define DISKMAP_PAGES  _IOW('D', 7, struct diskmap_pages)
+
 /* Offsets for mmap. */
 #define DISKMAP_MAP_CQ	    0
+#define DISKMAP_MAP_SQ	    (1ull << 31) /* DISKMAP_DIRECT only */
 #define DISKMAP_MAP_BUFFERS (1ull << 32)
 
 #endif

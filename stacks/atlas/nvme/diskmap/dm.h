@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0 */
 /* dm: inside the module. Who locks what: ctrl->admin the admin queue; queue->lock one queue and its
- * owner; a queue is only used by the file that attached it. Order: queue->lock, then ctrl->admin.
+ * owner; a queue is only used by the file that attached it. Order: ctrl->attach, queue->lock,
+ * ctrl->admin.
  */
 #ifndef DISKMAP_DM_H
 #define DISKMAP_DM_H
@@ -65,10 +66,13 @@ struct dm_queue {
 	int irq; /* 0: none */
 	u16 id;	 /* from 1 */
 	bool owned;
-	bool live; /* the device has it */
+	bool live;   /* the device has it */
+	bool direct; /* the owner writes sq itself */
 	/* the kernel's alone */
-	struct dm_sqe *sq;
+	struct dm_sqe *sq; /* the owner's too, if direct */
+	struct page *sq_pages;
 	dma_addr_t sq_dma;
+	unsigned int sq_order;
 	__le64 *prp; /* a page a command */
 	dma_addr_t prp_dma;
 	/* the device writes, the owner reads */
@@ -96,7 +100,9 @@ struct dm_ctrl {
 	int number;
 	u8 __iomem *bar;
 	u32 bell_stride, ready_ms;
-	bool dead; /* under admin; only ever becomes true */
+	bool dead;	     /* under admin; only ever becomes true */
+	struct mutex attach; /* who may have queues */
+	bool direct;	     /* one program has the controller to itself */
 	struct mutex admin;
 	struct dm_sqe *asq;
 	struct dm_cqe *acq;
@@ -130,6 +136,7 @@ int dm_queue_alloc(struct dm_ctrl *c, struct dm_queue *q, u16 id);
 void dm_queue_free(struct dm_queue *q);
 int dm_queue_attach(struct dm_queue *q, const struct diskmap_attach *a);
 void dm_queue_detach(struct dm_queue *q);
+int dm_queue_bell(struct dm_queue *q, const struct diskmap_bell *b);
 int dm_queue_submit(struct dm_queue *q, struct diskmap_submit *s);
 bool dm_queue_waits(const struct dm_queue *q);
 

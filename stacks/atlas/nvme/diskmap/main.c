@@ -74,9 +74,13 @@ static int dm_release(struct inode *inode, struct file *f)
 	struct dm_file *df = f->private_data;
 
 	if (df->q) {
+		mutex_lock(&df->c->attach);
 		mutex_lock(&df->q->lock);
+		if (df->q->direct)
+			df->c->direct = false;
 		dm_queue_detach(df->q);
 		mutex_unlock(&df->q->lock);
+		mutex_unlock(&df->c->attach);
 	}
 	kref_put(&df->c->ref, ctrl_release);
 	kfree(df);
@@ -118,6 +122,19 @@ static long do_ns(struct dm_ctrl *c, void __user *u)
 	return copy_to_user(u, &n, sizeof(n)) ? -EFAULT : 0;
 }
 
+/* Direct mode trusts its owner with the whole controller, so nobody else may be there. */
+static int may_direct(struct dm_ctrl *c)
+{
+	if (!capable(CAP_SYS_RAWIO))
+		return -EPERM;
+	if (!c->iommu)
+		return -EOPNOTSUPP;
+	for (u32 i = 1; i <= c->nqueues; i++)
+		if (READ_ONCE(c->queue[i].owned))
+			return -EBUSY;
+	return 0;
+}
+
 static int attach_any(struct dm_file *df, struct diskmap_attach *a)
 {
 	struct dm_ctrl *c = df->c;
@@ -148,7 +165,15 @@ static long do_attach(struct dm_file *df, void __user *u)
 	if (copy_from_user(&a, u, sizeof(a)))
 		return -EFAULT;
 	mutex_lock(&df->lock);
-	err = df->q ? -EEXIST : attach_any(df, &a);
+	mutex_lock(&df->c->attach);
+	err = df->q ? -EEXIST : df->c->direct ? -EBUSY : 0;
+	if (!err && a.flags & DISKMAP_DIRECT)
+		err = may_direct(df->c);
+	if (!err)
+		err = attach_any(df, &a);
+	if (!err && a.flags & DISKMAP_DIRECT)
+		df->c->direct = true;
+	mutex_unlock(&df->c->attach);
 	mutex_unlock(&df->lock);
 	if (!err && copy_to_user(u, &a, sizeof(a)))
 		return -EFAULT; /* stays attached; close ends it */
@@ -170,6 +195,48 @@ static long do_submit(struct dm_file *df, void __user *u)
 	mutex_unlock(&q->lock);
 	if (copy_to_user(u, &s, sizeof(s)))
 		return -EFAULT;
+	return err;
+}
+
+static long do_bell(struct dm_file *df, void __user *u)
+{
+	struct dm_queue *q = smp_load_acquire(&df->q);
+	struct diskmap_bell b;
+	int err;
+
+	if (!q)
+		return -ENOTCONN;
+	if (copy_from_user(&b, u, sizeof(b)))
+		return -EFAULT;
+	mutex_lock(&q->lock);
+	err = dm_queue_bell(q, &b);
+	mutex_unlock(&q->lock);
+	return err;
+}
+
+static long do_pages(struct dm_file *df, void __user *u)
+{
+	struct dm_queue *q = smp_load_acquire(&df->q);
+	struct diskmap_pages p;
+	int err = 0;
+
+	if (!q)
+		return -ENOTCONN;
+	if (copy_from_user(&p, u, sizeof(p)))
+		return -EFAULT;
+	mutex_lock(&q->lock);
+	if (!q->direct || !q->live)
+		err = -EINVAL;
+	else if (p.first > df->c->npages || p.count > df->c->npages - p.first)
+		err = -ERANGE;
+	for (u32 i = 0; i < p.count && !err; i++) {
+		u64 addr = q->dma[p.first + i];
+
+		if (copy_to_user(u64_to_user_ptr(p.addresses + i * sizeof(addr)), &addr,
+				 sizeof(addr)))
+			err = -EFAULT;
+	}
+	mutex_unlock(&q->lock);
 	return err;
 }
 
@@ -227,6 +294,10 @@ static long dm_ioctl(struct file *f, unsigned int cmd, unsigned long arg)
 	switch (cmd) {
 	case DISKMAP_SUBMIT:
 		return do_submit(df, u);
+	case DISKMAP_BELL:
+		return do_bell(df, u);
+	case DISKMAP_PAGES:
+		return do_pages(df, u);
 	case DISKMAP_INFO:
 		return do_info(df->c, u);
 	case DISKMAP_NS:
@@ -254,6 +325,19 @@ static int map_cq(struct dm_queue *q, struct vm_area_struct *v)
 	return vm_map_pages(v, p, n);
 }
 
+static int map_sq(struct dm_queue *q, struct vm_area_struct *v)
+{
+	struct page *p[1 << 4];
+	u32 n = 1u << q->sq_order;
+
+	if (!q->direct || vma_pages(v) > n || n > ARRAY_SIZE(p))
+		return -EPERM;
+	for (u32 i = 0; i < n; i++)
+		p[i] = q->sq_pages + i;
+	v->vm_pgoff = 0;
+	return vm_map_pages(v, p, n);
+}
+
 static int dm_mmap(struct file *f, struct vm_area_struct *v)
 {
 	struct dm_file *df = f->private_data;
@@ -270,6 +354,8 @@ static int dm_mmap(struct file *f, struct vm_area_struct *v)
 		err = -ENODEV;
 	} else if (off == DISKMAP_MAP_CQ) {
 		err = map_cq(q, v);
+	} else if (off == DISKMAP_MAP_SQ) {
+		err = map_sq(q, v);
 	} else if (off >= DISKMAP_MAP_BUFFERS) {
 		v->vm_pgoff -= DISKMAP_MAP_BUFFERS >> PAGE_SHIFT;
 		err = vm_map_pages(v, q->pages, df->c->npages); /* checks offset and length */
@@ -354,6 +440,7 @@ static struct dm_ctrl *new_ctrl(struct pci_dev *pci)
 		return NULL;
 	kref_init(&c->ref);
 	mutex_init(&c->admin);
+	mutex_init(&c->attach);
 	c->pci = pci;
 	c->nqueues = clamp(queues, 1u, (unsigned int)DM_QUEUES_MAX);
 	c->depth = clamp(depth, 2u, (unsigned int)DM_DEPTH_MAX);

@@ -18,11 +18,6 @@
 
 #include "dm.h"
 
-static size_t sq_bytes(const struct dm_ctrl *c)
-{
-	return PAGE_ALIGN(c->depth * sizeof(struct dm_sqe));
-}
-
 static size_t prp_bytes(const struct dm_ctrl *c)
 {
 	return (size_t)(c->depth - 1) * DM_PAGE;
@@ -67,21 +62,36 @@ static int alloc_buffers(struct dm_ctrl *c, struct dm_queue *q)
 	return 0;
 }
 
-static int alloc_cq(struct dm_ctrl *c, struct dm_queue *q)
+/* Pages in a row that a program may map: each has its own reference count. */
+static int alloc_ring(struct dm_ctrl *c, size_t bytes, struct page **pages, unsigned int *order,
+		      dma_addr_t *dma)
 {
-	size_t bytes = PAGE_ALIGN(c->depth * sizeof(struct dm_cqe));
 	struct device *dev = &c->pci->dev;
+	struct page *p;
 
-	q->cq_order = get_order(bytes);
-	q->cq_pages = alloc_pages(GFP_KERNEL | __GFP_ZERO, q->cq_order);
-	if (!q->cq_pages)
+	*order = get_order(bytes);
+	p = alloc_pages(GFP_KERNEL | __GFP_ZERO, *order);
+	if (!p)
 		return -ENOMEM;
-	split_page(q->cq_pages, q->cq_order); /* each its own reference count */
-	q->cq_dma = dma_map_page(dev, q->cq_pages, 0, PAGE_SIZE << q->cq_order, DMA_BIDIRECTIONAL);
-	if (dma_mapping_error(dev, q->cq_dma))
+	split_page(p, *order);
+	*dma = dma_map_page(dev, p, 0, PAGE_SIZE << *order, DMA_BIDIRECTIONAL);
+	if (dma_mapping_error(dev, *dma)) {
+		for (u32 i = 0; i < 1u << *order; i++)
+			__free_page(p + i);
 		return -ENOMEM;
-	q->cq = page_address(q->cq_pages);
-	return !c->iommu && dma_need_sync(dev, q->cq_dma) ? -EOPNOTSUPP : 0;
+	}
+	*pages = p;
+	return !c->iommu && dma_need_sync(dev, *dma) ? -EOPNOTSUPP : 0;
+}
+
+static void free_ring(struct dm_ctrl *c, struct page **pages, unsigned int order, dma_addr_t dma)
+{
+	if (!*pages)
+		return;
+	dma_unmap_page(&c->pci->dev, dma, PAGE_SIZE << order, DMA_BIDIRECTIONAL);
+	for (u32 i = 0; i < 1u << order; i++)
+		__free_page(*pages + i);
+	*pages = NULL;
 }
 
 int dm_queue_alloc(struct dm_ctrl *c, struct dm_queue *q, u16 id)
@@ -91,12 +101,18 @@ int dm_queue_alloc(struct dm_ctrl *c, struct dm_queue *q, u16 id)
 
 	q->ctrl = c;
 	q->id = id;
-	q->sq = dma_alloc_coherent(dev, sq_bytes(c), &q->sq_dma, GFP_KERNEL);
 	q->prp = dma_alloc_coherent(dev, prp_bytes(c), &q->prp_dma, GFP_KERNEL);
-	if (!q->sq || !q->prp)
+	if (!q->prp)
 		return -ENOMEM;
-	err = alloc_cq(c, q);
-	return err ? err : alloc_buffers(c, q);
+	err = alloc_ring(c, c->depth * sizeof(*q->sq), &q->sq_pages, &q->sq_order, &q->sq_dma);
+	if (err)
+		return err;
+	q->sq = page_address(q->sq_pages);
+	err = alloc_ring(c, c->depth * sizeof(*q->cq), &q->cq_pages, &q->cq_order, &q->cq_dma);
+	if (err)
+		return err;
+	q->cq = page_address(q->cq_pages);
+	return alloc_buffers(c, q);
 }
 
 /* The device is stopped. Pages that programs still map stay theirs until unmapped. */
@@ -112,25 +128,21 @@ void dm_queue_free(struct dm_queue *q)
 	kvfree(q->pages);
 	kvfree(q->dma);
 	q->pages = NULL;
-	if (q->cq)
-		dma_unmap_page(dev, q->cq_dma, PAGE_SIZE << q->cq_order, DMA_BIDIRECTIONAL);
-	for (u32 i = 0; q->cq_pages && i < 1u << q->cq_order; i++)
-		__free_page(q->cq_pages + i);
-	q->cq_pages = NULL;
+	free_ring(c, &q->cq_pages, q->cq_order, q->cq_dma);
+	free_ring(c, &q->sq_pages, q->sq_order, q->sq_dma);
 	q->cq = NULL;
+	q->sq = NULL;
 	if (q->prp)
 		dma_free_coherent(dev, prp_bytes(c), q->prp, q->prp_dma);
-	if (q->sq)
-		dma_free_coherent(dev, sq_bytes(c), q->sq, q->sq_dma);
 	q->prp = NULL;
-	q->sq = NULL;
 }
 
 static int grant(struct dm_queue *q, const struct diskmap_attach *a)
 {
 	const struct dm_ns *ns;
 
-	if (a->reserved || a->flags & ~DISKMAP_WRITE || !a->nsid || a->nsid > q->ctrl->nns)
+	if (a->reserved || a->flags & ~(DISKMAP_WRITE | DISKMAP_DIRECT) || !a->nsid ||
+	    a->nsid > q->ctrl->nns)
 		return -EINVAL;
 	ns = &q->ctrl->ns[array_index_nospec(a->nsid, DM_NS_MAX + 1)];
 	if (!ns->lba_shift)
@@ -155,8 +167,10 @@ int dm_queue_attach(struct dm_queue *q, const struct diskmap_attach *a)
 	for (u32 i = 0; i < c->npages; i++)
 		clear_highpage(q->pages[i]);
 	memset(q->cq, 0, PAGE_SIZE << q->cq_order);
+	memset(q->sq, 0, PAGE_SIZE << q->sq_order);
 	q->tail = q->head = q->flight = 0;
 	q->phase = 1;
+	q->direct = a->flags & DISKMAP_DIRECT;
 	bitmap_zero(q->busy, DM_DEPTH_MAX);
 	err = dm_ctrl_queue_create(c, q);
 	q->live = !err;
@@ -171,6 +185,7 @@ void dm_queue_detach(struct dm_queue *q)
 				     q); /* or the controller is stopped: no DMA either way */
 	q->live = false;
 	q->owned = false;
+	q->direct = false;
 }
 
 static bool is_new(const struct dm_queue *q, u32 at, u8 phase)
@@ -296,6 +311,8 @@ int dm_queue_submit(struct dm_queue *q, struct diskmap_submit *s)
 	s->error = 0;
 	if (!q->live || c->dead)
 		return -ENODEV;
+	if (q->direct)
+		return -EINVAL;
 	err = acknowledge(q, s->cq_head);
 	if (err)
 		return err;
@@ -311,6 +328,32 @@ int dm_queue_submit(struct dm_queue *q, struct diskmap_submit *s)
 		put(q, &d);
 	}
 	if (s->taken) {
+		dma_wmb();
+		writel(q->tail, dm_bell(c, q->id, 0));
+	}
+	return 0;
+}
+
+/* Direct mode: the owner has written the queue itself. Its head is not checked, and so not kept:
+ * poll() looks at the entry it names. */
+int dm_queue_bell(struct dm_queue *q, const struct diskmap_bell *b)
+{
+	struct dm_ctrl *c = q->ctrl;
+
+	if (!q->direct)
+		return -EINVAL;
+	if (!q->live || c->dead)
+		return -ENODEV;
+	if (b->sq_tail >= c->depth || b->cq_head >= c->depth)
+		return -EINVAL;
+	if (b->cq_head < q->head)
+		q->phase ^= 1;
+	if (b->cq_head != q->head) {
+		q->head = b->cq_head;
+		writel(q->head, dm_bell(c, q->id, 1));
+	}
+	if (b->sq_tail != q->tail) {
+		q->tail = b->sq_tail;
 		dma_wmb();
 		writel(q->tail, dm_bell(c, q->id, 0));
 	}
