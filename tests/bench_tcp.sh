@@ -1,0 +1,101 @@
+#!/bin/bash
+# atlas's TCP against the Linux kernel's (nginx, CUBIC) through the WAN box. A benchmark: it judges nothing.
+#
+#   tests/bench_tcp.sh [grid | fair]      BENCH_OPTIONS="--quick --set ..." BLOCKS=1 SECONDS_EACH=30 by environment
+#
+# grid: goodput of both over {0, 20, 80 ms} x {0, 0.1, 1, 3 %} x {1, 64} connections in paired blocks; prints
+# the ratio of each point, the geometric mean and the worst point.
+# fair: one flow of each through one bottleneck; prints the ratio of what they got.
+cd "$(dirname "$0")/.." || exit 1
+# shellcheck source=tests/lib.sh
+. tests/lib.sh
+need_root
+need_programs ip nginx python3
+
+grid() {
+	local dir
+	# shellcheck disable=SC2086 # options are words
+	dir=$(build/dcn run ${BENCH_OPTIONS:-} workloads/bench_tcp.exp | tail -n 1)
+	[ -d "$dir" ] || exit 1
+	build/dcn compare --stacks nginx,atlas --metrics net_gbps --json "$dir" | python3 -c '
+import json, math, sys
+points = [(p["ratio"], p["point"]) for p in json.load(sys.stdin)]
+print("goodput of atlas / goodput of the kernel, paired by block")
+for ratio, point in points:
+    print("%6.2f  %s" % (ratio, point))
+print("geometric mean %.3f of %d points; worst %.3f: %s" % ((math.exp(
+    sum(math.log(r) for r, _ in points) / len(points)), len(points)) + min(points)))'
+	echo "$dir"
+}
+
+# server | wan | client; the kernel has 198.18.0.1 and atlas 198.18.0.2 on the same link.
+fair_up() { # WAN box options...
+	wan_ns=dcnt-$$-w
+	ip netns add "$srv_ns" && ip netns add "$wan_ns" && ip netns add "$cli_ns" || return 1
+	ip link add v0 netns "$srv_ns" type veth peer name ws netns "$wan_ns" &&
+		ip link add v1 netns "$cli_ns" type veth peer name wc netns "$wan_ns" &&
+		ip -n "$srv_ns" addr add 198.18.0.1/24 dev v0 && ip -n "$wan_ns" addr add 198.18.0.254/24 dev ws &&
+		ip -n "$cli_ns" addr add 198.18.1.129/24 dev v1 && ip -n "$wan_ns" addr add 198.18.1.254/24 dev wc &&
+		ip -n "$srv_ns" link set v0 up && ip -n "$wan_ns" link set ws up &&
+		ip -n "$wan_ns" link set wc up && ip -n "$cli_ns" link set v1 up &&
+		ip -n "$srv_ns" route add default via 198.18.0.254 congctl cubic &&
+		ip -n "$cli_ns" route add default via 198.18.1.254 &&
+		ip netns exec "$wan_ns" sh -c 'echo 1 >/proc/sys/net/ipv4/ip_forward' || return 1
+	mkdir -p "$tmp/www" && truncate -s 2G "$tmp/www/big"
+	printf '%s\n' 'daemon off; user root root; worker_processes 1; error_log stderr;' "pid $tmp/nginx.pid;" \
+		'events {}' "http { access_log off; sendfile on; server { listen 198.18.0.1:80; root $tmp/www; } }" >"$tmp/nginx.conf"
+	ip netns exec "$srv_ns" nginx -c "$tmp/nginx.conf" 2>"$tmp/nginx.log" &
+	ip netns exec "$srv_ns" build/atlas --if v0 --ip "$atlas_ip/24" --gw 198.18.0.254 --root "$tmp/www" \
+		>"$tmp/atlas.out" 2>"$tmp/atlas.log" &
+	ip netns exec "$wan_ns" build/dcn-wan --server-if ws --client-if wc --segment mss "$@" >"$tmp/wan.json" 2>"$tmp/wan.log" &
+	for _ in $(seq 100); do
+		grep -qs ready "$tmp/wan.log" && grep -qs ready "$tmp/atlas.log" && return 0
+		sleep 0.1
+	done
+	cat "$tmp/wan.log" "$tmp/atlas.log" "$tmp/nginx.log"
+	return 1
+}
+
+fair_down() {
+	local n
+	for n in $(jobs -p); do kill "$n" 2>/dev/null; done
+	wait
+	for n in "$srv_ns" "$wan_ns" "$cli_ns"; do ip netns del "$n"; done
+}
+
+got() { # server address, seconds, file: bytes that came
+	in_client curl -s --max-time "$2" -o /dev/null -w '%{size_download}\n' "http://$1/big" >"$3"
+}
+
+fair() {
+	local secs=${SECONDS_EACH:-30} rate queue rtt block first second a b
+	echo "two flows through one bottleneck for $secs s: atlas / kernel"
+	while read -r rate queue rtt; do
+		for block in $(seq "${BLOCKS:-2}"); do
+			fair_up --rate "$rate" --queue "$queue" --rtt "$rtt" --seed "$block" || exit 1
+			first=198.18.0.1 second=$atlas_ip # who comes first alternates
+			[ $((block % 2)) -eq 1 ] || { first=$atlas_ip second=198.18.0.1; }
+			got $first "$secs" "$tmp/$first" &
+			a=$!
+			sleep 0.2
+			got $second "$secs" "$tmp/$second" &
+			b=$!
+			wait $a
+			wait $b
+			awk -v r="$rate" -v q="$queue" -v t="$rtt" -v n="$block" -v s="$secs" 'NR == 1 {k = $1} NR == 2 {
+				printf "%s queue %s rtt %s block %d: atlas %.1f Mb/s, kernel %.1f Mb/s, ratio %.2f\n",
+				r, q, t, n, $1 * 8e-6 / s, k * 8e-6 / s, $1 / k}' "$tmp/198.18.0.1" "$tmp/$atlas_ip"
+			fair_down
+		done
+	done <<-'EOT'
+		100Mbit 256KiB 20ms
+		200Mbit 1MiB 40ms
+	EOT
+}
+
+case ${1:-all} in
+grid) grid ;;
+fair) fair ;;
+all) grid && fair ;;
+*) echo "usage: tests/bench_tcp.sh [grid | fair]" >&2; exit 2 ;;
+esac
