@@ -203,67 +203,89 @@ static void ack_policy(struct tcp_conn *c, uint32_t len, bool in_order)
 		tcp_due(c, DL_ACK, c->s->now + DELACK_NS);
 }
 
+/* What of a segment is news. */
+struct text {
+	const uint8_t *p;
+	uint32_t len;
+	uint64_t start;
+	bool fin;
+};
+
+/* Trim to what is missing and fits the window. false: a broken peer, drop. */
+static bool trim(struct tcp_conn *c, int64_t off, struct text *t)
+{
+	uint32_t have;
+
+	if (off < (int64_t)c->rcv_nxt) {
+		have = (uint32_t)min64((uint64_t)((int64_t)c->rcv_nxt - off), t->len);
+		t->p += have;
+		t->len -= have;
+		c->s->st.dup_segs_in++;
+		if (have && c->flags & CF_SACK) {
+			c->dsack_len = have;
+			c->dsack_off = (uint64_t)off;
+			c->flags |= CF_DSACK;
+		}
+		if (!t->len && !t->fin)
+			tcp_ack_now(c);
+		off += have;
+	}
+	t->start = (uint64_t)off;
+	if (t->start + t->len > c->rcv_adv) {
+		t->len = (uint32_t)(c->rcv_adv > t->start ? c->rcv_adv - t->start : 0);
+		t->fin = false;
+		tcp_ack_now(c);
+	}
+	if (c->fin_off != NEVER && t->start + t->len > c->fin_off)
+		return false; /* data behind the FIN */
+	if (t->fin)
+		c->fin_off = t->start + t->len;
+	return true;
+}
+
+/* In order and nothing waits before it: straight to the consumer, without a copy. */
+static void deliver_direct(struct tcp_conn *c, struct text *t)
+{
+	uint32_t n;
+
+	if (t->start != c->rcv_nxt || !t->len || c->rq_head != NONE || !consumer_ready(c))
+		return;
+	n = offer(c, t->p, t->len);
+	c->rcv_nxt += n;
+	c->unacked_rx += n;
+	t->p += n;
+	t->len -= n;
+	t->start += n;
+}
+
 void tcp_rx(struct tcp_conn *c, const struct tcp_seg *g, int64_t off)
 {
-	const uint8_t *p = g->data;
-	uint32_t len = g->len, take;
-	bool fin = g->flags & TCP_FIN, in_order, holes = c->rq_head != NONE;
-	uint64_t start;
+	struct text t = {.p = g->data, .len = g->len, .fin = g->flags & TCP_FIN};
+	bool in_order, holes = c->rq_head != NONE;
 
 	if (c->state != TS_ESTABLISHED && c->state != TS_FIN_WAIT_1 && c->state != TS_FIN_WAIT_2) {
-		if (off + (int64_t)len + fin <= (int64_t)c->rcv_nxt)
+		if (off + (int64_t)t.len + t.fin <= (int64_t)c->rcv_nxt)
 			tcp_ack_now(c); /* a repeated FIN */
 		return;
 	}
 	c->last_progress = c->s->now;
-	c->rcv_mss = max32(g->gso_size ? g->gso_size : min32(len, c->mss_base), c->rcv_mss);
-	if (off < (int64_t)c->rcv_nxt) { /* trim what we have */
-		take = (uint32_t)min64((uint64_t)((int64_t)c->rcv_nxt - off), len);
-		p += take;
-		len -= take;
-		c->s->st.dup_segs_in++;
-		if (take && c->flags & CF_SACK) {
-			c->dsack_len = take;
-			c->dsack_off = (uint64_t)off;
-			c->flags |= CF_DSACK;
-		}
-		if (!len && !fin)
-			tcp_ack_now(c);
-		off += take;
-	}
-	start = (uint64_t)off;
-	if (start + len > c->rcv_adv) { /* beyond the window */
-		len = (uint32_t)(c->rcv_adv > start ? c->rcv_adv - start : 0);
-		fin = false;
-		tcp_ack_now(c);
-	}
-	if (c->fin_off != NEVER && start + len > c->fin_off)
-		return; /* data behind the FIN: a broken peer */
-	if (fin)
-		c->fin_off = start + len;
-	in_order = start == c->rcv_nxt;
-	if (in_order && len && c->rq_head == NONE && consumer_ready(c)) {
-		take = offer(c, p, len);
-		c->rcv_nxt += take;
-		if (c->state == TS_CLOSED)
-			return;
-		p += take;
-		len -= take;
-		start += take;
-		c->unacked_rx += take;
-	}
-	if (len) {
-		store(c, start, p, len);
+	c->rcv_mss = max32(g->gso_size ? g->gso_size : min32(t.len, c->mss_base), c->rcv_mss);
+	if (!trim(c, off, &t))
+		return;
+	in_order = t.start == c->rcv_nxt;
+	deliver_direct(c, &t);
+	if (t.len && c->state != TS_CLOSED) {
+		store(c, t.start, t.p, t.len);
 		if (!in_order) {
 			c->s->st.ooo_segs_in++;
-			c->last_ooo = start;
+			c->last_ooo = t.start;
 		}
 		advance(c);
 		deliver_blocks(c);
 	}
 	if (c->state == TS_CLOSED)
 		return;
-	ack_policy(c, len, in_order && !holes); /* RFC 5681 4.2: at once when a gap is filled */
+	ack_policy(c, t.len, in_order && !holes); /* RFC 5681 4.2: at once when a gap is filled */
 	if (c->rcv_nxt == c->fin_off)
 		take_fin(c);
 }
