@@ -9,7 +9,9 @@
 # Objects go to $(BUILD); `make BUILD=build/asan SAN=address,undefined` makes another kind.
 
 BUILD   ?= build
-CC      ?= gcc
+ifeq ($(origin CC),default)
+CC       = gcc
+endif
 CFLAGS  ?= -O2 -g
 prefix  ?= /usr/local
 WERROR  ?=
