@@ -295,6 +295,7 @@ int catalog_take(struct catalog *c, const char *root, struct errbuf *e)
 		walking = &t;
 		if (nftw(root, on_entry, 16, FTW_PHYS | FTW_MOUNT) < 0 && !t.err)
 			t.err = errf(e, -errno, "cannot walk %s: %s", root, strerror(errno));
+		walking = NULL;
 		err = t.err;
 	}
 	if (err)
