@@ -12,6 +12,14 @@ cd "$(dirname "$0")/.." || exit 1
 need_root
 need_programs ip nginx python3
 
+wan_ns=dcnt-$$-w
+
+cleanup() {
+	trap - EXIT INT TERM
+	fair_down
+	rm -rf "$tmp"
+}
+
 grid() {
 	local dir
 	# shellcheck disable=SC2086 # options are words
@@ -30,7 +38,6 @@ print("geometric mean %.3f of %d points; worst %.3f: %s" % ((math.exp(
 
 # server | wan | client; the kernel has 198.18.0.1 and atlas 198.18.0.2 on the same link.
 fair_up() { # WAN box options...
-	wan_ns=dcnt-$$-w
 	ip netns add "$srv_ns" && ip netns add "$wan_ns" && ip netns add "$cli_ns" || return 1
 	ip link add v0 netns "$srv_ns" type veth peer name ws netns "$wan_ns" &&
 		ip link add v1 netns "$cli_ns" type veth peer name wc netns "$wan_ns" &&
@@ -60,7 +67,9 @@ fair_down() {
 	local n
 	for n in $(jobs -p); do kill "$n" 2>/dev/null; done
 	wait
-	for n in "$srv_ns" "$wan_ns" "$cli_ns"; do ip netns del "$n"; done
+	for n in "$srv_ns" "$wan_ns" "$cli_ns"; do
+		[ ! -e "/run/netns/$n" ] || ip netns del "$n"
+	done
 }
 
 got() { # server address, seconds, file: bytes that came
