@@ -59,8 +59,9 @@
 #define RTO_CEIL    (120 * NSEC_PER_SEC)
 #define DELACK_NS   (40 * NSEC_PER_MSEC)
 #define WC_DELACK_NS                                                                               \
-	(200 * NSEC_PER_MSEC) /* RFC 8985 7.2: worst case of the peer's delayed ACK                \
-			       */
+	(200 * NSEC_PER_MSEC)		    /* RFC 8985 7.2: worst case of the peer's delayed ACK  \
+					     */
+#define TLP_SLACK_NS	(4 * NSEC_PER_MSEC) /* for a busy peer: a probe costs a disk read */
 #define SWS_OVERRIDE_NS (200 * NSEC_PER_MSEC) /* RFC 9293 3.8.6.2.1: 0.1 to 1 s */
 #define RETRY_NS	(2 * NSEC_PER_MSEC)   /* after ENOBUFS or tcp_unwant */
 #define GIVE_UP_NS	(100 * NSEC_PER_SEC)  /* R2 of RFC 9293 3.8.3 */

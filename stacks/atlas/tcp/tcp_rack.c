@@ -105,11 +105,11 @@ uint64_t tcp_tlp_pto(const struct tcp_conn *c)
 	uint64_t pto = RTO_INITIAL;
 
 	if (c->srtt_us) {
-		pto = 2 * (uint64_t)c->srtt_us * NSEC_PER_USEC;
+		pto = 2 * (uint64_t)c->srtt_us * NSEC_PER_USEC + TLP_SLACK_NS;
 		if (c->snd_nxt - c->snd_una <= c->mss)
 			pto += WC_DELACK_NS;
 	}
-	return max64(c->last_tx, c->rto_start) + max64(pto, 2 * NSEC_PER_MSEC);
+	return max64(c->last_tx, c->rto_start) + pto;
 }
 
 /* 7.3: new data if there is some nobody was asked for, else the last segment again. */
