@@ -89,7 +89,7 @@ static int print_table(const struct csv *c)
 			continue;
 		collect(c, csv_text(c, i, col), &r);
 		point(c, i, text, sizeof text);
-		if (stats_paired_ratio(r.ceil, r.net, r.n, &q) || !r.n)
+		if (stats_paired_ratio(r.ceil, r.net, r.n, &q) < 1)
 			continue;
 		if (!lines++)
 			printf("%-64s %6s %15s  %-8s %s\n", "cell", "share", "95 % interval",

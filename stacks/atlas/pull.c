@@ -317,41 +317,6 @@ static int pull_seal(struct worker *w, struct buf *b)
 	return 0;
 }
 
-/* tcp_push in pieces that one segment can take. Returns what was sent, or the error. */
-static int push(struct conn *c, uint64_t off, struct iovec *iov, int niov, uint32_t len,
-		struct txref *ref)
-{
-	uint32_t max = c->w->max_push, done = 0;
-	int i = 0;
-
-	if (len <= max)
-		return tcp_push(c->tcp, off, iov, niov, len, ref, c->w->now);
-	while (done < len) { /* atlas:nogso */
-		struct iovec cut[TCP_IOV_MAX];
-		uint32_t n = 0;
-		int k = 0, sent;
-
-		while (i < niov && n < max) {
-			size_t take = iov[i].iov_len < max - n ? iov[i].iov_len : max - n;
-
-			cut[k].iov_base = iov[i].iov_base;
-			cut[k++].iov_len = take;
-			n += (uint32_t)take;
-			iov[i].iov_base = (uint8_t *)iov[i].iov_base + take;
-			iov[i].iov_len -= take;
-			if (!iov[i].iov_len)
-				i++;
-		}
-		sent = tcp_push(c->tcp, off + done, cut, k, n, ref, c->w->now);
-		if (sent < 0)
-			return sent;
-		done += (uint32_t)sent;
-		if ((uint32_t)sent < n)
-			break;
-	}
-	return (int)done;
-}
-
 static void rexmit_ready(struct conn *c, struct buf *b)
 {
 	struct iovec iov[TCP_IOV_MAX];
@@ -359,7 +324,7 @@ static void rexmit_ready(struct conn *c, struct buf *b)
 	int n = pull_iov(b, from, from + b->want.len, iov);
 
 	TAILQ_REMOVE(&c->rexmits, b, link);
-	push(c, b->want.off, iov, n, b->want.len, &b->ref);
+	tcp_push(c->tcp, b->want.off, iov, n, b->want.len, &b->ref, c->w->now);
 	b->conn = NULL;
 	ref_put(c->w, &b->ref);
 }
@@ -465,7 +430,7 @@ void pull_transmit(struct conn *c)
 
 		if (!len)
 			break;
-		sent = push(c, off, iov, niov, len, ref);
+		sent = tcp_push(c->tcp, off, iov, niov, len, ref, c->w->now);
 		if (sent <= 0)
 			break;
 		pulls_sent(c);
