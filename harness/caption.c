@@ -133,6 +133,15 @@ static void describe_io(struct caption *c, const struct experiment *x, const jso
 	wrap(c, s);
 }
 
+/* Why a metric is missing, as meta.json has it: {metric: {reason: runs}}. */
+static const char *first_reason(const json_t *missing, const char *metric)
+{
+	json_t *reasons = json_object_get(missing, metric);
+	void *it = json_object_iter(reasons);
+
+	return it ? json_object_iter_key(it) : "no collector membw";
+}
+
 void caption_make(struct caption *c, const char *dir, const struct experiment *x,
 		  const struct csv *summary)
 {
@@ -163,6 +172,8 @@ void caption_make(struct caption *c, const char *dir, const struct experiment *x
 	snprintf(cpu, sizeof cpu, "%s", text(machine, "cpu"));
 	snprintf(c->cpu_why, sizeof c->cpu_why, "not measured: %.180s",
 		 *text(testbed, "cpu_why") ? text(testbed, "cpu_why") : "no collector");
+	snprintf(c->mem_why, sizeof c->mem_why, "%.300s",
+		 first_reason(json_object_get(meta, "missing"), "mem_read_gbps"));
 	if (!strcmp(experiment_text(x, "load.program"), "iowindow"))
 		describe_io(c, x, machine, testbed, cpu, text(meta, "started"));
 	else

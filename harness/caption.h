@@ -15,6 +15,7 @@ struct caption {
 	char line[CAPTION_LINES][CAPTION_WIDTH + 2];
 	int lines;
 	char cpu_why[200]; /* if there is no CPU figure */
+	char mem_why[320]; /* if there is no memory throughput */
 	int repetitions, server_cpus;
 };
 

@@ -372,6 +372,10 @@ static int write_script(const struct figure *f, const char *scripts, struct errb
 		put_string(o, name, cap.line[i]);
 	}
 	put_string(o, "CPU_WHY", cap.cpu_why);
+	put_string(o, "MEM_WHY", cap.mem_why);
+	fprintf(o, "MAX_MEM = %.9g\nMAX_PER_BYTE = %.9g\n",
+		fmax(highest(f, "mem_read_gbps"), highest(f, "mem_write_gbps")),
+		highest(f, "mem_read_per_net_byte"));
 	put_string(o, "XNAME", xname);
 	put_string(o, "XLABEL", cap.xlabel);
 	fprintf(o, "CORES = %d\nREPETITIONS = %d\n", cap.server_cpus, cap.repetitions);
