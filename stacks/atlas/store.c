@@ -66,7 +66,7 @@ static struct file *file_new(struct store *s, const char *path, size_t len)
 	else if (!(f = malloc(sizeof *f)))
 		return NULL;
 	memset(f, 0, sizeof *f);
-	f->path = len < PATH_INLINE ? f->inline_path : malloc(len + 1);
+	f->path = len < PATH_INLINE ? f->inline_path : strdup(path);
 	if (!f->path) {
 		free(f);
 		return NULL;
