@@ -5,7 +5,7 @@
 # Inside, /mods/NAME.order lists what to insert for NAME, in order.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-dir=$1 out=$2
+dir=$(cd "$1" && pwd) out=$2
 shift 2
 root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT
