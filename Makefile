@@ -93,7 +93,7 @@ fuzz:
 	@tests/run fuzz
 
 figures figures-all figures-full bench: deps
-	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory -j$$(nproc) all
 	@tests/$@
 
 install: all
