@@ -81,6 +81,7 @@ static void describe(struct caption *c, const struct experiment *x, const json_t
 		     const char *started)
 {
 	const char *kernel = text(machine, "kernel"), *rtt = experiment_text(x, "testbed.rtt");
+	bool swept = experiment_axis_of(x, setting_find_name("testbed.rtt"));
 	const char *arch = strrchr(kernel, ' '); /* "Linux 6.1.0-x x86_64": without the last word */
 	char s[900];
 
@@ -97,8 +98,11 @@ static void describe(struct caption *c, const struct experiment *x, const json_t
 		 text(machine, "machine"), c->server_cpus,
 		 (int)json_integer_value(json_object_get(machine, "cpus")),
 		 arch ? (int)(arch - kernel) : (int)strlen(kernel), kernel, text(testbed, "disk"),
-		 strcmp(rtt, "0") ? ", RTT " : " without delay", strcmp(rtt, "0") ? rtt : "",
-		 text(testbed, "congestion"), experiment_text(x, "content.object_size"),
+		 swept		    ? ", RTT as drawn"
+		 : strcmp(rtt, "0") ? ", RTT "
+				    : " without delay",
+		 !swept && strcmp(rtt, "0") ? rtt : "", text(testbed, "congestion"),
+		 experiment_text(x, "content.object_size"),
 		 strcmp(experiment_text(x, "load.mode"), "open") ? "closed loop" : "open loop");
 	wrap(c, s);
 }
