@@ -7,32 +7,28 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "harness/bench.h"
 #include "harness/interrupt.h"
-#include "harness/undo.h"
 
-static void show_content(void *arg, uint64_t done, uint64_t total)
+static bool show_content(void *arg, uint64_t done, uint64_t total)
 {
 	static uint64_t last;
 	uint64_t now = clock_ns();
 
 	(void)arg;
-	if (interrupt_now()) { /* content_make() can't be stopped otherwise; nothing else exists yet
-				*/
-		undo_close();
-		_exit(interrupt_exit());
-	}
+	if (interrupt_soon())
+		return false;
 	if (total < 100000000 || (now - last < NSEC_PER_SEC && done < total))
-		return;
+		return true;
 	last = now;
 	fprintf(stderr, "\rdcn: content: %.1f of %.1f GB written", (double)done / 1e9,
 		(double)total / 1e9);
 	if (done >= total)
 		fputc('\n', stderr);
+	return true;
 }
 
 uint64_t bench_hot_bytes(const struct bench *b, const struct cell *c)

@@ -10,6 +10,7 @@
 #ifndef WORKLOADS_CONTENT_H
 #define WORKLOADS_CONTENT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -30,9 +31,9 @@ size_t content_check(uint64_t seed, uint64_t id, uint64_t off, const void *buf, 
 
 /* Make, complete or reuse DIR for `c`. Refuses before writing when space is short (-ENOSPC), keeps
  * objects that are already right (size and sampled bytes), removes none. progress (may be NULL)
- * counts bytes. */
+ * counts bytes; when it returns false the work stops with -EINTR, and a later call goes on. */
 int content_make(const char *dir, const struct content *c,
-		 void (*progress)(void *arg, uint64_t done, uint64_t total), void *arg,
+		 bool (*progress)(void *arg, uint64_t done, uint64_t total), void *arg,
 		 struct errbuf *e);
 int content_load(const char *dir, struct content *out, struct errbuf *e); /* reads catalog.json */
 /* "/hot/000123" or "/cold/000123" for an id, into buf (32 bytes). */

@@ -53,7 +53,7 @@ struct maker {
 	unsigned int batch_n;
 	uint64_t batch_bytes;
 	uint64_t done, total; /* bytes */
-	void (*progress)(void *arg, uint64_t done, uint64_t total);
+	bool (*progress)(void *arg, uint64_t done, uint64_t total);
 	void *arg;
 	struct errbuf *e;
 };
@@ -208,8 +208,9 @@ static int batch_flush(struct maker *m)
 		m->done += m->c->object_size;
 	}
 	m->batch_bytes = 0;
-	if (m->progress)
-		m->progress(m->arg, m->done, m->total);
+	if (m->progress && !m->progress(m->arg, m->done, m->total))
+		return errf(m->e, -EINTR, "content directory %s: interrupted; the next run goes on",
+			    m->dir);
 	return 0;
 }
 
@@ -423,7 +424,7 @@ static int make_missing(struct maker *m, uint8_t *todo)
 }
 
 int content_make(const char *dir, const struct content *c,
-		 void (*progress)(void *arg, uint64_t done, uint64_t total), void *arg,
+		 bool (*progress)(void *arg, uint64_t done, uint64_t total), void *arg,
 		 struct errbuf *e)
 {
 	struct maker m = {

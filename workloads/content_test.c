@@ -171,10 +171,17 @@ static void make_and_reuse(void **state)
 	assert_int_equal(before.st_ino, after.st_ino);
 }
 
-static void count_progress(void *arg, uint64_t done, uint64_t total)
+static bool count_progress(void *arg, uint64_t done, uint64_t total)
 {
 	*(uint64_t *)arg = done;
 	assert_true(done <= total);
+	return true;
+}
+
+static bool stop_at_once(void *arg, uint64_t done, uint64_t total)
+{
+	(void)arg;
+	return done >= total;
 }
 
 static void completes_and_mends(void **state)
@@ -188,6 +195,11 @@ static void completes_and_mends(void **state)
 	more.cold = 200; /* more than a batch */
 	assert_int_equal(content_make(dir, &more, count_progress, &done, &e), 0);
 	assert_int_equal(done, 195 * small.object_size); /* the rest was kept */
+	all_right(&more);
+	more.cold = 1200;
+	assert_int_equal(content_make(dir, &more, stop_at_once, NULL, &e), -EINTR);
+	assert_int_equal(content_make(dir, &more, count_progress, &done, &e), 0);
+	assert_in_range(done, small.object_size, 999 * small.object_size); /* it went on */
 	all_right(&more);
 	unlink(in_dir("hot/000001"));
 	damage("cold/000002", (off_t)small.object_size - 20); /* the last block is always sampled */
