@@ -404,7 +404,7 @@ static int gnuplot(const char *dir, const char *set, struct errbuf *e)
 	if (pid < 0)
 		return errf(e, -errno, "fork: %s", strerror(errno));
 	if (pid == 0) {
-		if (!chdir(dir))
+		if (!chdir(dir) && !setenv("LC_ALL", "C.UTF-8", 1)) /* it writes degree signs */
 			execlp("gnuplot", "gnuplot", "-e", set, "-e",
 			       "load \"plot/whatif.gp\"; load SCRIPTS.\"/whatif.gp\"",
 			       (char *)NULL);

@@ -401,7 +401,9 @@ static int draw(const struct figure *f, const char *format, struct errbuf *e)
 	int err;
 
 	snprintf(set, sizeof set, "FORMAT=\"%s\"; OUT=\"%s.%s\"", format, fig, format);
-	snprintf(cmd, sizeof cmd, "cd \"$1\" && exec gnuplot -e \"$2\" plot/figure.gp");
+	/* gnuplot says in a locale without UTF-8 that it can't write a degree sign */
+	snprintf(cmd, sizeof cmd,
+		 "cd \"$1\" && LC_ALL=C.UTF-8 exec gnuplot -e \"$2\" plot/figure.gp");
 	err = child_capture(&s, 60 * NSEC_PER_SEC, &out, e);
 	free(out);
 	return err;
