@@ -22,6 +22,8 @@ struct bench {
 	char content_dir[320];	/* of the content made last */
 	struct content content;
 	bool have_content;
+	double rate; /* of an open loop, 1/s, from the block's ceilings; 0: as the experiment says
+		      */
 	bool no_cgroup; /* there is no memory cgroup here: objects are evicted instead */
 	char no_cgroup_why[200];
 };
@@ -37,6 +39,7 @@ struct outcome {
 	int whys;
 	char bound[16];		 /* disk, client, server_cpu, network, load, or "" */
 	json_t *load, *stats;	 /* the load's and the stack's own words; NULL if none */
+	json_t *stats_start;	 /* the stack's at the start of the window; stats: at its end */
 	json_t *wan;		 /* counters of the WAN box; NULL if there was none */
 	json_t *testbed;	 /* what meta.json says of it */
 	struct observe *obs;	 /* samples; NULL if it never started */
@@ -61,6 +64,8 @@ uint64_t bench_hot_bytes(const struct bench *b, const struct cell *c);
 int cell_run(struct bench *b, const struct cell *c, const char *stack, bool observe, uint64_t seed,
 	     struct outcome *out, struct errbuf *e);
 void outcome_free(struct outcome *o);
+/* Requests per second of an open loop; 0: the loop is closed. */
+double bench_rate(const struct bench *b, const struct cell *c);
 void outcome_invalid(struct outcome *o, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* Judge a finished run: sets valid, why, bound. */

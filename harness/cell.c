@@ -64,7 +64,7 @@ struct stage {
 	struct evictor evictor;
 	char work[64], stack_dir[80], cert[96], key[96];
 	char cgroup_procs[288], options[640]; /* [collect] keys of single collectors */
-	bool tb_up, caches;
+	bool tb_up, caches, ceiling; /* ceiling: in place of the cell's stack, always saturated */
 	uint64_t irq0[CPUS_MAX], irq1[CPUS_MAX];
 	int irqs;	      /* CPUs counted, < 0 unknown */
 	int64_t read0, read1; /* bytes the stack had read from storage; < 0 unknown */
@@ -290,6 +290,7 @@ static int start_load(struct stage *s, uint64_t seed, struct errbuf *e)
 		.cacert = s->cert,
 		.seed = seed,
 		.residency = s->caches,
+		.rate = s->ceiling ? 0 : bench_rate(s->b, s->cell),
 		.cache_ratio = s->caches ? cell_number(s->b->x, s->cell, "load.cache_ratio") : 0,
 	};
 	int err = load_start(&s->load, &l, e);
@@ -322,6 +323,12 @@ static double irq_client_share(const struct stage *s)
 	return s->irqs > 0 && all > 0 ? client / all : NAN;
 }
 
+static void take_stats(struct stage *s, json_t **out)
+{
+	if (s->ops->stats && !*out)
+		*out = s->ops->stats(&s->env, &s->proc);
+}
+
 static void mark(struct stage *s, int which, uint64_t t_ns)
 {
 	uint64_t late = clock_ns() - t_ns;
@@ -331,6 +338,7 @@ static void mark(struct stage *s, int which, uint64_t t_ns)
 	read_irqs(s, which ? s->irq1 : s->irq0);
 	*(which ? &s->read1 : &s->read0) = treeio_read_bytes("/proc", s->proc.pid);
 	*(which ? &s->out->t_end : &s->out->t_start) = t_ns;
+	take_stats(s, which ? &s->out->stats : &s->out->stats_start);
 	if (late > s->out->mark_late_ns)
 		s->out->mark_late_ns = late;
 }
@@ -408,9 +416,11 @@ static void take_results(struct stage *s, int status)
 		observe_finish(o->obs, bytes, &o->m);
 	if (s->tb.cpu_why[0])
 		metrics_missing(&o->m, "cpu_pct", s->tb.cpu_why);
-	if (s->ops->stats)
-		o->stats = s->ops->stats(&s->env, &s->proc);
-	stackstats_metrics(o->stats, &o->m);
+	stackstats_metrics(o->stats_start, o->stats, &o->m);
+	if (bench_rate(s->b, s->cell) > 0)
+		metrics_set(&o->m, "rate_req_per_s", bench_rate(s->b, s->cell));
+	else
+		metrics_missing(&o->m, "rate_req_per_s", "closed loop: nothing is planned");
 	o->valid = true;
 	verdict(&in, o);
 }
@@ -501,6 +511,7 @@ int cell_run(struct bench *b, const struct cell *c, const char *stack, bool obse
 	s->cell = c;
 	s->out = out;
 	s->stack = stack ? stack : cell_text(b->x, c, "stack");
+	s->ceiling = stack != NULL;
 	s->load.events = -1;
 	s->ops = registry_stack(s->stack, &s->env.variant, e);
 	err = s->ops ? 0 : -EINVAL;
@@ -531,6 +542,13 @@ int cell_run(struct bench *b, const struct cell *c, const char *stack, bool obse
 	return err;
 }
 
+double bench_rate(const struct bench *b, const struct cell *c)
+{
+	if (strcmp(cell_text(b->x, c, "load.mode"), "open"))
+		return 0;
+	return b->rate > 0 ? b->rate : cell_number(b->x, c, "load.rate");
+}
+
 void outcome_invalid(struct outcome *o, const char *fmt, ...)
 {
 	va_list ap;
@@ -549,8 +567,9 @@ void outcome_free(struct outcome *o)
 	observe_close(o->obs);
 	json_decref(o->load);
 	json_decref(o->stats);
+	json_decref(o->stats_start);
 	json_decref(o->wan);
 	json_decref(o->testbed);
 	o->obs = NULL;
-	o->load = o->stats = o->testbed = NULL;
+	o->load = o->stats = o->stats_start = o->testbed = NULL;
 }

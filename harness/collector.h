@@ -56,6 +56,6 @@ struct collector_ops {
 };
 
 extern const struct collector_ops collector_cpu, collector_net, collector_disk, collector_process,
-	collector_llc, collector_membw, collector_null;
+	collector_llc, collector_membw, collector_profile, collector_null;
 
 #endif

@@ -313,9 +313,16 @@ static int check_relations(struct experiment *x, struct errbuf *e)
 	    (takes(x, "load.engine", "native") || takes(x, "load.engine", "fio")))
 		return bad_at(e, x->path, line_of(x, "load.engine"),
 			      "engines native and fio belong to load.program = iowindow");
-	if (takes(x, "load.mode", "open") && takes(x, "load.rate", "0"))
+	if (takes(x, "load.mode", "open") && takes(x, "load.rate", "0") &&
+	    takes(x, "load.rate_of_ceiling", "0"))
 		return bad_at(e, x->path, line_of(x, "load.mode"),
-			      "load.mode = open needs load.rate, in requests per second");
+			      "load.mode = open needs load.rate, in requests per second, or "
+			      "load.rate_of_ceiling");
+	if (!takes(x, "load.rate_of_ceiling", "0") &&
+	    !strstr(experiment_text(x, "run.ceilings"), "disk") &&
+	    !strstr(experiment_text(x, "run.ceilings"), "client"))
+		return bad_at(e, x->path, line_of(x, "load.rate_of_ceiling"),
+			      "load.rate_of_ceiling needs run.ceilings = disk, client");
 	units_size(experiment_text(x, "content.object_size"), &object);
 	units_size(experiment_text(x, "content.cold"), &cold);
 	if (object > cold)

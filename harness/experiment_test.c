@@ -134,6 +134,9 @@ static void test_refusals(void **state)
 	refuses("[sweep]\ncollect.collectors = cpu\n", "can't be swept");
 	refuses("[load]\nengine = fio\n", "belong to load.program");
 	refuses("[load]\nmode = open\n", "needs load.rate");
+	refuses("[load]\nmode = open\nrate_of_ceiling = 60\n[run]\nceilings = none\n",
+		"needs run.ceilings");
+	assert_int_equal(parse("[load]\nmode = open\nrate_of_ceiling = 60\n"), 0);
 	refuses("[content]\ncold = 1KiB\n", "smaller than one object");
 	refuses("[content]\nhot = 1GiB\ncache_budget = 64MiB\n", "does not hold the hot set");
 	refuses("[collect]\ninterval = 20s\n", "longer than run.duration");

@@ -68,9 +68,12 @@ static void build_args(struct args *a, const struct load_spec *s, int events_fd)
 	pass(a, s, "--duration", "run.duration");
 	pass(a, s, "--warmup", "run.warmup");
 	pass(a, s, "--ramp", "load.ramp");
-	pass(a, s, "--mode", "load.mode");
-	if (!strcmp(cell_text(s->x, s->cell, "load.mode"), "open"))
-		pass(a, s, "--rate", "load.rate");
+	arg(a, "--mode");
+	arg(a, "%s", s->rate > 0 ? "open" : "closed");
+	if (s->rate > 0) {
+		arg(a, "--rate");
+		arg(a, "%.9g", s->rate);
+	}
 	arg(a, "--cache-ratio");
 	arg(a, "%.12g", s->cache_ratio);
 	pass(a, s, "--verify", "load.verify");

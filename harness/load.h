@@ -23,6 +23,7 @@ struct load_spec {
 	uint64_t seed;
 	bool residency; /* look objects up in the page cache */
 	double cache_ratio;
+	double rate; /* requests per second, open loop; 0: closed loop */
 };
 
 struct load_run {

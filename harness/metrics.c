@@ -11,6 +11,7 @@
 const struct metric_info metric_columns[] = {
 	{"net_gbps", "Gb/s", "response body bits per second, counted by the client"},
 	{"req_per_s", "1/s", "responses per second"},
+	{"rate_req_per_s", "1/s", "open loop: requests planned per second"},
 	{"latency_ms_p50", "ms", "request sent to last byte, median"},
 	{"latency_ms_p90", "ms", "the same, 90th percentile"},
 	{"latency_ms_p99", "ms", "the same, 99th percentile"},
@@ -44,6 +45,27 @@ const struct metric_info metric_columns[] = {
 	{"retrans_pct", "%", "TCP segments sent again, of those sent first"},
 	{"copied_pct", "%",
 	 "bytes that the stack knows to be copied on transmission, of those sent"},
+	{"syscalls_per_mb", "", "system calls of the stack per body megabyte (atlas)"},
+	{"copied_per_body_byte", "",
+	 "bytes that the stack knows to be copied per body byte (atlas)"},
+	{"tx_burst", "", "frames per transmit call, mean (atlas)"},
+	{"rx_burst", "", "frames per receive burst, mean (atlas)"},
+	{"submit_batch", "", "reads per submission, mean (atlas)"},
+	{"completion_batch", "", "completions per fetch, mean (atlas)"},
+	{"tx_frame_bytes", "", "bytes of a transmitted frame, mean (atlas)"},
+	{"read_bytes", "", "bytes of a read, mean (atlas)"},
+	{"tsc_ghz", "GHz", "rate of the counter that the stages are counted by"},
+	{"stage_receive_cyc_per_byte", "cycles", "stages: frames from the ring, headers checked"},
+	{"stage_tcp_cyc_per_byte", "cycles", "stages: segments in, timers, segments built"},
+	{"stage_request_cyc_per_byte", "cycles", "stages: requests and TLS records in"},
+	{"stage_submit_cyc_per_byte", "cycles", "stages: reads chosen, queued, submitted"},
+	{"stage_complete_cyc_per_byte", "cycles", "stages: completions fetched"},
+	{"stage_seal_cyc_per_byte", "cycles", "stages: encryption in place, tag guard"},
+	{"stage_transmit_cyc_per_byte", "cycles", "stages: frames handed to the interface"},
+	{"stage_other_cyc_per_byte", "cycles", "stages: clock, files opened, statistics"},
+	{"stage_empty_cyc_per_byte", "cycles", "stages: turns that found nothing to do"},
+	{"stage_idle_cyc_per_byte", "cycles", "stages: blocked"},
+	{"stages_cost_pct", "%", "of the stages' busy cycles, spent on counting them"},
 	{"verified_share", "", "share of responses compared byte by byte"},
 	{"ceil_disk_gbps", "Gb/s", "fio on the same files, same block"},
 	{"ceil_client_gbps", "Gb/s", "the null stack, same TLS and connections, same block"},
@@ -121,4 +143,19 @@ const struct metric_info *metric_info(const char *name)
 		if (!strcmp(metric_columns[i].name, name))
 			return &metric_columns[i];
 	return NULL;
+}
+
+bool metric_from_stack(const char *name)
+{
+	static const char *const own[] = {"syscalls_per_mb",  "copied_per_body_byte",
+					  "copied_pct",	      "tx_burst",
+					  "rx_burst",	      "submit_batch",
+					  "completion_batch", "tx_frame_bytes",
+					  "read_bytes",	      "tsc_ghz",
+					  "stages_cost_pct"};
+
+	for (unsigned int i = 0; i < sizeof own / sizeof *own; i++)
+		if (!strcmp(name, own[i]))
+			return true;
+	return !strncmp(name, "stage_", 6);
 }

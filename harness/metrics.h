@@ -8,7 +8,7 @@
 
 #include <stdbool.h>
 
-#define METRICS_MAX 192
+#define METRICS_MAX 256
 
 struct metric {
 	char name[48];
@@ -37,5 +37,7 @@ extern const struct metric_info metric_columns[];
 /* The same where the load is iowindow. */
 extern const struct metric_info metric_io_columns[];
 const struct metric_info *metric_info(const char *name); /* NULL if not in the table */
+/* Is it one that only a stack's own statistics can give? */
+bool metric_from_stack(const char *name);
 
 #endif

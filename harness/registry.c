@@ -12,8 +12,9 @@ const struct stack_ops *const registry_stacks[] = {
 };
 
 const struct collector_ops *const registry_collectors[] = {
-	&collector_cpu, &collector_net,	  &collector_disk, &collector_process,
-	&collector_llc, &collector_membw, &collector_null, NULL,
+	&collector_cpu,	    &collector_net,  &collector_disk,
+	&collector_process, &collector_llc,  &collector_membw,
+	&collector_profile, &collector_null, NULL,
 };
 
 static bool has_variant(const struct stack_ops *s, const char *variant)

@@ -307,6 +307,8 @@ static void put_raw(struct results *r, const struct cell *c, int block, const st
 	json_object_set(j, "load", o->load);
 	if (o->stats)
 		json_object_set(j, "stack", o->stats);
+	if (o->stats_start)
+		json_object_set(j, "stack_start", o->stats_start);
 	if (o->wan)
 		json_object_set(j, "wan", o->wan);
 	if (o->obs)

@@ -12,7 +12,7 @@
 #include "harness/bench.h"
 #include "harness/ledger.h"
 
-#define RESULT_COLUMNS 128
+#define RESULT_COLUMNS 192
 
 struct results {
 	char dir[320];

@@ -175,13 +175,39 @@ static void show(const struct plan *p, int block, const struct cell *c, const st
 		log_warn("    %s", o->why[i]);
 }
 
+/* What load.rate_of_ceiling stands for in this block: every stack of a point gets the same. 0 where
+ * the rate is the experiment's own. */
+static int rate_of_block(struct plan *p, int block, const struct cell *c, struct errbuf *e)
+{
+	double share = cell_number(&p->x, c, "load.rate_of_ceiling"), disk, client;
+	struct metrics m = {.n = 0};
+
+	p->b.rate = 0;
+	if (!(share > 0) || strcmp(cell_text(&p->x, c, "load.mode"), "open"))
+		return 0;
+	ceilings_apply(&p->b, c, block, &p->r.ledger, &m);
+	disk = metrics_get(&m, "ceil_disk_gbps");
+	client = metrics_get(&m, "ceil_client_gbps");
+	disk = disk <= client || !isfinite(client) ? disk : client;
+	if (!isfinite(disk))
+		return errf(e, -ENODATA,
+			    "load.rate_of_ceiling: no ceiling could be measured in block %d; set "
+			    "load.rate instead",
+			    block + 1);
+	p->b.rate =
+		share / 100 * disk * 1e9 / 8 / (double)cell_size(&p->x, c, "content.object_size");
+	return 0;
+}
+
 static int one_run(struct plan *p, int block, const struct cell *c, struct errbuf *e)
 {
 	uint64_t seed =
 		rng_mix(cell_count(&p->x, c, "run.seed") + 1) ^ (uint64_t)(block * 8191 + 1);
 	struct outcome o;
-	int err;
+	int err = cell_io_wanted(&p->x) ? 0 : rate_of_block(p, block, c, e);
 
+	if (err)
+		return err;
 	/* One seed a block: all its cells see the same request stream. */
 	if (cell_io_wanted(&p->x))
 		err = cell_io_run(&p->b, c, seed >> 16, &o, e);

@@ -6,7 +6,8 @@
 
 #include "harness/metrics.h"
 
-/* `stats` as of stack_ops.stats; NULL adds nothing. */
-void stackstats_metrics(const json_t *stats, struct metrics *m);
+/* Readings of stack_ops.stats at the start and the end of the window; `start` NULL: since the stack
+ * began; `end` NULL: there are none, and the metrics say so. */
+void stackstats_metrics(const json_t *start, const json_t *end, struct metrics *m);
 
 #endif

@@ -149,14 +149,13 @@ void verdict_bound(const struct bench *b, const struct cell *c, int server_cpus,
 	double disk = net * (1 - metrics_get(&o->m, "cache_hit_bytes_pct") / 100);
 	double ceil_disk = metrics_get(&o->m, "ceil_disk_gbps");
 	double ceil_client = metrics_get(&o->m, "ceil_client_gbps");
-	double cpu = metrics_get(&o->m, "cpu_pct"), rate = cell_number(b->x, c, "load.rate");
+	double cpu = metrics_get(&o->m, "cpu_pct"), rate = bench_rate(b, c);
 	const char *bound = "";
 
 	if (net > ABOVE * ceil_client || disk > ABOVE * ceil_disk)
 		note(o, "a ceiling was lower than what a run reached: something disturbed the "
 			"machine");
-	if (!strcmp(cell_text(b->x, c, "load.mode"), "open") &&
-	    metrics_get(&o->m, "req_per_s") >= 0.98 * rate)
+	if (rate > 0 && metrics_get(&o->m, "req_per_s") >= 0.98 * rate)
 		bound = "load";
 	else if (metrics_get(&o->m, "client_limited") > 0)
 		bound = "client";

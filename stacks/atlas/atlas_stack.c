@@ -31,7 +31,7 @@ static const char *const variants[] = {"copy",	"openssl", "prefetch", "fifo",
 /* [stack] keys of an experiment that are passed on as they are. */
 static const struct {
 	const char *key, *option;
-	enum { COUNT, SIZE, SECONDS, TEXT } kind;
+	enum { COUNT, SIZE, SECONDS, TEXT, FLAG } kind;
 } options[] = {
 	{"io_window", "--io-window", COUNT},
 	{"buffers", "--buffers", COUNT},
@@ -39,6 +39,7 @@ static const struct {
 	{"pull", "--pull", SIZE},
 	{"idle", "--idle", SECONDS},
 	{"device", "--device", TEXT},
+	{"stages", "--stages", FLAG},
 };
 
 static bool atlas_caches(const char *variant)
@@ -92,6 +93,11 @@ static int add_options(struct args *a, const struct stack_env *env, struct errbu
 	for (size_t i = 0; i < sizeof options / sizeof *options; i++) {
 		if (!env->option || env->option(env, options[i].key, text, sizeof text))
 			continue;
+		if (options[i].kind == FLAG) {
+			if (strcmp(text, "on") == 0)
+				add(a, options[i].option);
+			continue;
+		}
 		if (options[i].kind == TEXT) {
 			add2(a, options[i].option, text);
 			continue;

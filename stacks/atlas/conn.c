@@ -436,6 +436,8 @@ static void tls_bytes(struct conn *c, const uint8_t *p, uint32_t len)
 static uint32_t on_rx(void *ctx, struct tcp_conn *tcp, const uint8_t *p, uint32_t len)
 {
 	struct conn *c = tcp_user(tcp);
+	struct worker *w = c->w;
+	enum stage was;
 
 	(void)ctx;
 	if (c->closing || c->aborted)
@@ -444,10 +446,12 @@ static uint32_t on_rx(void *ctx, struct tcp_conn *tcp, const uint8_t *p, uint32_
 		c->rx_blocked = true;
 		return 0;
 	}
+	was = stage_enter(&w->stages, STAGE_request);
 	if (c->tls)
 		tls_bytes(c, p, len);
 	else
 		plain_bytes(c, p, len);
+	stage_enter(&w->stages, was);
 	return len;
 }
 

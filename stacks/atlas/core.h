@@ -36,6 +36,7 @@
 #include "stacks/atlas/net/pktio.h"
 #include "stacks/atlas/nvme/nvme.h"
 #include "stacks/atlas/options.h"
+#include "stacks/atlas/stages.h"
 #include "stacks/atlas/stats.h"
 #include "stacks/atlas/tcp/tcp.h"
 #include "stacks/atlas/tls/tls.h"
@@ -105,6 +106,7 @@ struct buf {
 	uint32_t nrec;
 	uint32_t skew;	 /* bytes before the payload, from rounding down to the device's block */
 	uint32_t bytes;	 /* payload */
+	uint32_t fresh;	 /* of it not sent before */
 	uint32_t padded; /* length of the read, rounded up to the block */
 	struct iodesc io;
 	uint32_t pre_len; /* a response head that leaves in the same frame */
@@ -184,6 +186,7 @@ struct worker {
 	struct http_req req; /* scratch of the request being looked at */
 	struct http_plan plan;
 	struct wstats *st; /* in shared memory */
+	struct stages stages;
 	int stop_fd;
 };
 

@@ -47,6 +47,7 @@ static const char usage[] =
 	"  --variant NAME        one design decision changed, see below\n"
 	"  --stats PATH          UNIX socket that answers with statistics as JSON\n"
 	"  --stats-shm FILE      the same counters in a shared file\n"
+	"  --stages              count cycles by stage of a turn (a few per cent; see --stats)\n"
 	"  --trace FILE          record the newest million buffer touches, written on exit\n"
 	"  --help  --version\n"
 	"\n"
@@ -77,6 +78,7 @@ enum {
 	OPT_VARIANT,
 	OPT_STATS,
 	OPT_SHM,
+	OPT_STAGES,
 	OPT_TRACE,
 	OPT_HELP,
 	OPT_VERSION
@@ -107,6 +109,7 @@ static const struct option longopts[] = {
 	{"variant", 1, NULL, OPT_VARIANT},
 	{"stats", 1, NULL, OPT_STATS},
 	{"stats-shm", 1, NULL, OPT_SHM},
+	{"stages", 0, NULL, OPT_STAGES},
 	{"trace", 1, NULL, OPT_TRACE},
 	{"help", 0, NULL, OPT_HELP},
 	{"version", 0, NULL, OPT_VERSION},
@@ -223,6 +226,9 @@ static int one(struct options *o, int opt, const char *name, struct errbuf *e)
 		break;
 	case OPT_SHM:
 		o->stats_shm = optarg;
+		break;
+	case OPT_STAGES:
+		o->stages = true;
 		break;
 	case OPT_TRACE:
 		o->trace = optarg;

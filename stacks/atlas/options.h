@@ -22,7 +22,7 @@ struct options {
 	uint32_t record_size, pull_recs, max_push, min_pull;
 	uint64_t idle_ns, timewait_ns;
 	enum tcp_cc cc;
-	bool pacing;
+	bool pacing, stages;
 	const char *suites;
 	const struct variant *variant;
 };

@@ -156,7 +156,7 @@ static bool pull_new(struct conn *c, struct extent *x, uint64_t limit)
 	uint32_t wire = rec_wire(x);
 	uint64_t rec0 = (c->next_pull - x->off) / wire;
 	uint64_t nrec = (x->body_len + x->rec - 1) / x->rec;
-	uint64_t upto = (limit - x->off + wire - 1) / wire;
+	uint64_t upto = (limit - x->off + wire - 1) / wire, sent;
 	struct buf *b;
 
 	if (upto > nrec)
@@ -169,6 +169,8 @@ static bool pull_new(struct conn *c, struct extent *x, uint64_t limit)
 	if (!b)
 		return false;
 	b->want.rexmit = false;
+	sent = tcp_snd_nxt(c->tcp) > b->off ? tcp_snd_nxt(c->tcp) - b->off : 0;
+	b->fresh = b->bytes - (uint32_t)(sent < b->bytes ? sent : b->bytes);
 	TAILQ_INSERT_TAIL(&c->pulls, b, link);
 	c->next_pull = b->off + b->len;
 	c->cursor = x;
@@ -294,10 +296,12 @@ void pull_serve(struct worker *w)
 /* 0, or -EBADMSG when a record is not the one that was sealed before. */
 static int pull_seal(struct worker *w, struct buf *b)
 {
+	enum stage was = stage_enter(&w->stages, STAGE_seal);
 	struct extent *x = b->ext;
 	uint8_t *p = b->mem + b->skew;
+	bool same = true;
 
-	for (uint32_t i = 0; i < b->nrec; i++, p += x->rec) {
+	for (uint32_t i = 0; i < b->nrec && same; i++, p += x->rec) {
 		uint64_t rec = b->rec0 + i, seq = x->first_seq + rec;
 		uint8_t *hdr = b->side + i * TLS_OVERHEAD, *trail = hdr + TLS_HDR;
 
@@ -306,9 +310,11 @@ static int pull_seal(struct worker *w, struct buf *b)
 				      rec_len(x, rec), hdr, trail);
 		else
 			tls_seal(x->epoch, seq, p, rec_len(x, rec), hdr, trail);
-		if (extent_guard(x, rec, trail + 1))
-			return -EBADMSG;
+		same = extent_guard(x, rec, trail + 1) == 0;
 	}
+	stage_enter(&w->stages, was);
+	if (!same)
+		return -EBADMSG;
 	trace_touch(TOUCH_CPU_READ, b->mem + b->skew, b->bytes);
 	trace_touch(TOUCH_CPU_WRITE, (b->twin ? b->twin->mem : b->mem) + b->skew, b->bytes);
 	stat_add(&w->st->bytes_sealed, b->bytes);
@@ -412,6 +418,7 @@ static void pulls_sent(struct conn *c)
 		held_remove(c->w, b);
 		TAILQ_REMOVE(&c->pulls, b, link);
 		b->conn = NULL;
+		stat_add(&c->w->st->bytes_body, b->fresh);
 		ref_put(c->w, &b->ref);
 	}
 }
@@ -419,6 +426,8 @@ static void pulls_sent(struct conn *c)
 /* Transmit, in stream order, what is ready and the window allows. */
 void pull_transmit(struct conn *c)
 {
+	struct stages *stages = &c->w->stages;
+	enum stage was = stage_enter(stages, STAGE_tcp);
 	struct iovec iov[TCP_IOV_MAX];
 	struct txref *ref;
 	struct buf *b;
@@ -442,6 +451,7 @@ void pull_transmit(struct conn *c)
 		TAILQ_INSERT_TAIL(&c->w->held, b, held);
 		b->on_held = true;
 	}
+	stage_enter(stages, was);
 }
 
 /* ---- letting go ---- */

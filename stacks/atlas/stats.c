@@ -79,6 +79,33 @@ static json_t *net_json(const struct net_stats *v)
 	return o;
 }
 
+static json_t *stages_json(const struct stage_counts *v)
+{
+	json_t *o = json_object(), *cycles = json_object();
+
+	N(on), N(hz), N(borders), N(border_cycles);
+	for (int i = 0; i < STAGE_COUNT; i++)
+		json_object_set_new(cycles, stage_name[i], json_integer((json_int_t)v->cycles[i]));
+	json_object_set_new(o, "cycles", cycles);
+	return o;
+}
+
+/* The worker's own counters at the instant of the rooms' copies. */
+static json_t *copy_json(const struct wstats *w)
+{
+	static const char *const name[] = {
+#define F(name, text) #name,
+		WSTATS_FIELDS(F)
+#undef F
+	};
+	json_t *o = json_object();
+
+	json_object_set_new(o, "t_ns", json_integer((json_int_t)w->t_ns));
+	for (int i = 0; i < WSTATS_COUNTERS; i++)
+		json_object_set_new(o, name[i], json_integer((json_int_t)w->copy[i]));
+	return o;
+}
+
 static json_t *worker_json(const struct wstats *v)
 {
 	json_t *o = json_object();
@@ -86,6 +113,8 @@ static json_t *worker_json(const struct wstats *v)
 #define F(name, text) N(name);
 	WSTATS_FIELDS(F)
 #undef F
+	json_object_set_new(o, "copied", copy_json(v));
+	json_object_set_new(o, "stages", stages_json(&v->stages));
 	json_object_set_new(o, "tcp", tcp_json(&v->tcp));
 	json_object_set_new(o, "nvme", nvme_json(&v->nvme));
 	json_object_set_new(o, "io", io_json(&v->io));
@@ -95,6 +124,75 @@ static json_t *worker_json(const struct wstats *v)
 	json_object_set_new(o, "read_us_p50", json_real(v->read_us_p50));
 	json_object_set_new(o, "read_us_p99", json_real(v->read_us_p99));
 	return o;
+}
+
+struct sums {
+	double body, copied, syscalls, tx_frames, tx_bytes, tx_calls, rx_frames, rx_bursts, reads,
+		bytes_read, submits, completions, reaps, cycles[STAGE_COUNT], border_cost, busy;
+	bool on;
+};
+
+static double copied(const struct wstats *w, const uint64_t *field)
+{
+	return (double)w->copy[field - (const uint64_t *)w];
+}
+
+static void sums_add(struct sums *n, const struct wstats *w)
+{
+	n->body += copied(w, &w->bytes_body);
+	n->copied += copied(w, &w->bytes_copied) + (double)w->io.tx_copied_bytes;
+	n->syscalls += (double)(w->nvme.syscalls + w->io.tx_calls + w->io.rx_calls) +
+		       copied(w, &w->sleeps);
+	n->tx_frames += (double)w->io.tx_frames;
+	n->tx_bytes += (double)w->io.tx_bytes;
+	n->tx_calls += (double)w->io.tx_calls;
+	n->rx_frames += (double)w->io.rx_frames;
+	n->rx_bursts += copied(w, &w->rx_bursts);
+	n->reads += copied(w, &w->reads);
+	n->bytes_read += copied(w, &w->bytes_read);
+	n->submits += (double)w->nvme.submits;
+	n->completions += copied(w, &w->completions);
+	n->reaps += copied(w, &w->reaps);
+	n->on |= w->stages.on;
+	n->border_cost += (double)(w->stages.borders * w->stages.border_cycles);
+	for (int i = 0; i < STAGE_COUNT; i++) {
+		n->cycles[i] += (double)w->stages.cycles[i];
+		if (i != STAGE_idle)
+			n->busy += (double)w->stages.cycles[i];
+	}
+}
+
+static void put_ratio(json_t *o, const char *name, double a, double b)
+{
+	if (b > 0)
+		json_object_set_new(o, name, json_real(a / b));
+}
+
+/* What the counters come to since the start, over all workers. The driver does the same with the
+ * differences of a window (harness/stackstats.c). */
+static void derive(struct stats *s, json_t *o)
+{
+	struct sums n = {0};
+	json_t *d = json_object(), *c = json_object();
+
+	for (unsigned int i = 0; i < s->opt->workers; i++)
+		sums_add(&n, stats_worker(s, i));
+	put_ratio(d, "syscalls_per_mb", n.syscalls * 1e6, n.body);
+	put_ratio(d, "copied_per_body_byte", n.copied, n.body);
+	put_ratio(d, "tx_burst", n.tx_frames, n.tx_calls);
+	put_ratio(d, "rx_burst", n.rx_frames, n.rx_bursts);
+	put_ratio(d, "submit_batch", n.reads, n.submits);
+	put_ratio(d, "completion_batch", n.completions, n.reaps);
+	put_ratio(d, "tx_frame_bytes", n.tx_bytes, n.tx_frames);
+	put_ratio(d, "read_bytes", n.bytes_read, n.reads);
+	if (n.on) {
+		for (int i = 0; i < STAGE_COUNT; i++)
+			put_ratio(c, stage_name[i], n.cycles[i], n.body);
+		json_object_set(d, "cycles_per_body_byte", c);
+		put_ratio(d, "stages_cost_share", n.border_cost, n.busy);
+	}
+	json_decref(c);
+	json_object_set_new(o, "derived", d);
 }
 
 static char *stats_json(struct stats *s)
@@ -114,6 +212,7 @@ static char *stats_json(struct stats *s)
 	for (unsigned int i = 0; i < s->opt->workers; i++)
 		json_array_append_new(workers, worker_json(stats_worker(s, i)));
 	json_object_set_new(o, "workers", workers);
+	derive(s, o);
 	text = json_dumps(o, JSON_COMPACT);
 	json_decref(o);
 	return text;

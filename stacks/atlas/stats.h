@@ -13,6 +13,7 @@
 #include "stacks/atlas/net/ether.h"
 #include "stacks/atlas/net/pktio.h"
 #include "stacks/atlas/nvme/nvme.h"
+#include "stacks/atlas/stages.h"
 #include "stacks/atlas/tcp/tcp.h"
 #include "stacks/atlas/tls/tls.h"
 
@@ -23,6 +24,9 @@
 	F(turns_useful, "turns of the loop that moved something")                                  \
 	F(turns_empty, "turns that found nothing to do")                                           \
 	F(sleeps, "times the worker blocked")                                                      \
+	F(rx_bursts, "receive bursts that held a frame")                                           \
+	F(reaps, "times completions were fetched and there were some")                             \
+	F(completions, "completions of reads and file requests")                                   \
 	F(conns, "connections now")                                                                \
 	F(requests, "request heads answered")                                                      \
 	F(responses, "responses queued")                                                           \
@@ -30,6 +34,7 @@
 	F(bad_requests, "heads that could not be parsed")                                          \
 	F(closed_by_reset, "connections reset by the peer")                                        \
 	F(reads, "reads started")                                                                  \
+	F(bytes_body, "body bytes transmitted for the first time")                                 \
 	F(bytes_read, "bytes read from the device")                                                \
 	F(bytes_reread, "payload bytes read again for retransmission")                             \
 	F(read_errors, "reads that failed or came short: the connection was reset")                \
@@ -45,16 +50,23 @@
 	F(grown_bytes, "memory taken from the allocator for extents and tags")                     \
 	F(thread_allocated, "bytes this thread has ever allocated (jemalloc; 0 without it)")
 
+#define F(name, text) +1
+enum { WSTATS_COUNTERS = 0 WSTATS_FIELDS(F) };
+#undef F
+
 struct wstats {
 #define F(name, text) uint64_t name;
 	WSTATS_FIELDS(F)
 #undef F
-	/* Copies of the rooms' own counters, every STATS_COPY_NS. */
+	/* Copies, every STATS_COPY_NS: of the counters above, in their order, and of the rooms'
+	 * own, all at one instant, so that one can be divided by another. */
+	uint64_t copy[WSTATS_COUNTERS];
 	struct tcp_stats tcp;
 	struct nvme_stats nvme;
 	struct pktio_stats io;
 	struct tls_stats tls;
 	struct net_stats net;
+	struct stage_counts stages;
 	double read_us_mean, read_us_p50, read_us_p99;
 	uint64_t t_ns; /* of the copies */
 } __attribute__((aligned(4096)));

@@ -46,6 +46,7 @@ static void reap(struct worker *w)
 
 void txq_flush(struct worker *w)
 {
+	enum stage was = stage_enter(&w->stages, STAGE_transmit);
 	struct txq *q = &w->txq;
 	int sent = 0;
 
@@ -70,6 +71,7 @@ void txq_flush(struct worker *w)
 		txq_shift(q, sent);
 	if (!w->io->tx_sync)
 		reap(w);
+	stage_enter(&w->stages, was);
 }
 
 static struct pkt_tx *txq_slot(struct worker *w, struct txslot **slot)

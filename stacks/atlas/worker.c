@@ -46,7 +46,9 @@ static void input_tcp(struct worker *w, const struct net_pkt *p)
 	seg.gso_size = p->gso_size;
 	if (seg.flags & TCP_SYN)
 		net_learn(&w->net, p, w->now);
+	stage_enter(&w->stages, STAGE_tcp);
 	tcp_input(w->tcp, &seg, w->now);
+	stage_enter(&w->stages, STAGE_receive);
 }
 
 static void input_quote(struct worker *w, const struct net_quote *q)
@@ -102,8 +104,10 @@ static int receive(struct worker *w)
 
 	for (int i = 0; i < n; i++)
 		input(w, &rx[i], true);
-	if (n)
+	if (n) {
 		w->io->ops->rx_done(w->io);
+		stat_add(&w->st->rx_bursts, 1);
+	}
 	while (w->opt->workers > 1 && (len = mring_get(w->inbox, msg))) {
 		struct pkt_rx one = {.data = msg, .len = len, .wire_len = len};
 
@@ -127,24 +131,35 @@ static void control_frames(struct worker *w)
 
 static bool turn(struct worker *w)
 {
+	struct stages *s = &w->stages;
 	int moved = 0, total = 0, n;
 
 	w->now = clock_ns();
+	stage_enter(s, STAGE_receive);
 	do {
 		n = receive(w);
 		total += n;
 	} while (n == PKTIO_BURST && total < 4 * PKTIO_BURST);
+	stage_enter(s, STAGE_tcp);
 	if (total)
 		tcp_flush_acks(w->tcp, w->now);
 	tcp_timers(w->tcp, w->now);
+	stage_enter(s, STAGE_other);
 	control_frames(w);
 	store_turn(w->store);
+	stage_enter(s, STAGE_submit);
 	pull_serve(w);
 	nvme_sqsync(w->nvme);
+	stage_enter(s, STAGE_complete);
 	n = nvme_consume_completions(w->nvme, REAP_MAX);
+	if (n > 0) {
+		stat_add(&w->st->reaps, 1);
+		stat_add(&w->st->completions, (uint64_t)n);
+	}
 	moved = total + (n > 0 ? n : 0) + w->txq.n;
 	if (w->txq.n)
 		txq_flush(w);
+	stages_turn(s, moved > 0);
 	return moved > 0;
 }
 
@@ -181,12 +196,14 @@ static void copy_stats(struct worker *w)
 
 	if (w->now - st->t_ns < STATS_COPY_NS)
 		return;
+	memcpy(st->copy, st, sizeof st->copy);
 	tcp_get_stats(w->tcp, &st->tcp);
 	nvme_get_stats(w->nvme, &st->nvme);
 	w->io->ops->stats(w->io, &st->io);
 	if (w->tls)
 		tls_get_stats(w->tls, &st->tls);
 	st->net = w->net.stats;
+	stages_get(&w->stages, &st->stages);
 	if (h && h->n) {
 		st->read_us_mean = hist_mean(h) / 1e3;
 		st->read_us_p50 = hist_quantile(h, 0.50) / 1e3;
@@ -208,7 +225,9 @@ static void sleep_until_work(struct worker *w, uint64_t due)
 	ts.tv_sec = (time_t)(d / NSEC_PER_SEC);
 	ts.tv_nsec = (long)(d % NSEC_PER_SEC);
 	stat_add(&w->st->sleeps, 1);
+	stage_enter(&w->stages, STAGE_idle);
 	ppoll(p, 3, &ts, NULL);
+	stage_enter(&w->stages, STAGE_other);
 }
 
 void worker_run(struct worker *w, const volatile bool *stop)
@@ -217,6 +236,8 @@ void worker_run(struct worker *w, const volatile bool *stop)
 	bool never_sleep = w->opt->variant->poll;
 
 	w->wall = time(NULL);
+	if (w->opt->stages)
+		stages_start(&w->stages);
 	while (!*stop) {
 		if (turn(w)) {
 			stat_add(&w->st->turns_useful, 1);
