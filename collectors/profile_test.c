@@ -78,7 +78,7 @@ static void test_real(void **state)
 	struct collector_env env = {
 		.proc_root = "/proc", .sys_root = "/sys", .stack_pid = getpid()};
 	struct testbed tb = {.prefix = 0};
-	struct collector *c;
+	struct collector *c = NULL;
 	struct errbuf e = {""};
 	struct kit k;
 	cpu_set_t old;

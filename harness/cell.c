@@ -487,8 +487,11 @@ static int set_up(struct stage *s, bool observe, uint64_t seed, struct errbuf *e
 		.interval_ns = cell_ns(s->b->x, s->cell, "collect.interval"),
 	};
 	if (observe) {
-		err = observe_open(&s->out->obs, text(s, "collect.collectors"), &s->cenv,
-				   &s->out->m, &s->out->missing, e);
+		bool active = cell_on(s->b->x, s->cell, "collect.active");
+
+		s->cenv.interval_ns = active ? s->cenv.interval_ns : OBSERVE_NEVER;
+		err = observe_open(&s->out->obs, active ? text(s, "collect.collectors") : "cpu",
+				   &s->cenv, &s->out->m, &s->out->missing, e);
 		if (err)
 			return err;
 	}

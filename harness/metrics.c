@@ -66,6 +66,11 @@ const struct metric_info metric_columns[] = {
 	{"stage_empty_cyc_per_byte", "cycles", "stages: turns that found nothing to do"},
 	{"stage_idle_cyc_per_byte", "cycles", "stages: blocked"},
 	{"stages_cost_pct", "%", "of the stages' busy cycles, spent on counting them"},
+	{"turns_useful_per_mb", "",
+	 "turns of the stack's loop that found work, per body MB (atlas)"},
+	{"turns_empty_pct", "%", "turns that found none, of all: what polling costs (atlas)"},
+	{"collect_cpu_pct", "%",
+	 "CPU of the collectors in the window, of one core; without programs they start"},
 	{"verified_share", "", "share of responses compared byte by byte"},
 	{"ceil_disk_gbps", "Gb/s", "fio on the same files, same block"},
 	{"ceil_client_gbps", "Gb/s", "the null stack, same TLS and connections, same block"},
@@ -152,7 +157,8 @@ bool metric_from_stack(const char *name)
 					  "rx_burst",	      "submit_batch",
 					  "completion_batch", "tx_frame_bytes",
 					  "read_bytes",	      "tsc_ghz",
-					  "stages_cost_pct"};
+					  "stages_cost_pct",  "turns_useful_per_mb",
+					  "turns_empty_pct"};
 
 	for (unsigned int i = 0; i < sizeof own / sizeof *own; i++)
 		if (!strcmp(name, own[i]))

@@ -23,9 +23,10 @@
 #include "harness/child.h"
 #include "harness/csv.h"
 #include "harness/experiment.h"
+#include "harness/plot_ratio.h"
 #include "harness/sweep.h"
 
-#define SERIES_MAX 32
+#define SERIES_MAX 64
 #define X_MAX	   128
 
 struct series {
@@ -39,6 +40,7 @@ struct figure {
 	const char *dir;
 	struct experiment x;
 	struct csv sum;
+	struct plot_ratio ratio;
 	int key[4 + EXPERIMENT_AXES], keys; /* columns of sum that name a cell */
 	int xcol;
 	double xv[X_MAX];
@@ -220,6 +222,7 @@ static void put_point(FILE *o, const struct figure *f, int row, double x)
 		fputc(',', o);
 		csv_put(o, *t ? t : "NaN");
 	}
+	plot_ratio_row(&f->ratio, o, row);
 	fputc('\n', o);
 }
 
@@ -236,6 +239,7 @@ static int write_series(const struct figure *f, int i, struct errbuf *e)
 	fputs("x,hollow", o);
 	for (int k = 0; k < f->sum.cols; k++)
 		fprintf(o, ",%s", f->sum.name[k]);
+	plot_ratio_header(o);
 	fputc('\n', o);
 	for (int k = 0; k < f->xs; k++)
 		for (int row = 0; row < f->sum.rows; row++)
@@ -323,6 +327,15 @@ static void put_arrays(FILE *o, const struct figure *f)
 		put_string(o, name, f->s[i].label);
 		fprintf(o, "COLOR[%d] = %d; DASH[%d] = %d; POINT[%d] = %d\n", i + 1,
 			f->s[i].color + 1, i + 1, f->s[i].dash + 1, i + 1, f->s[i].point + 1);
+	}
+	for (int k = 0; k < f->keys; k++) {
+		const char *key = f->sum.name[f->key[k]];
+
+		fprintf(o, "array KEY_%s[N]\n", key);
+		for (int i = 0; i < f->n; i++) {
+			snprintf(name, sizeof name, "KEY_%.20s[%d]", key, i + 1);
+			put_string(o, name, csv_text(&f->sum, f->s[i].row, f->key[k]));
+		}
 	}
 	fprintf(o, "XS = %d\narray XV[XS]\n", f->xs);
 	for (int k = 0; k < f->xs; k++)
@@ -420,6 +433,8 @@ static int open_figure(struct figure *f, struct errbuf *e)
 	snprintf(path, sizeof path, "%s/summary.csv", f->dir);
 	if (!err)
 		err = csv_load(&f->sum, path, e);
+	if (!err)
+		err = plot_ratio_open(&f->ratio, f->dir, &f->sum, e);
 	if (err)
 		return err;
 	xname = sweep_column_name(setting_find_name(experiment_text(&f->x, "experiment.x")));
@@ -465,6 +480,7 @@ int plot_dir(const char *dir, const char *bin_dir, struct errbuf *e)
 		err = write_script(f, real, e);
 	for (int i = 0; i < 3 && !err; i++)
 		err = draw(f, formats[i], e);
+	plot_ratio_close(&f->ratio);
 	csv_free(&f->sum);
 	free(f);
 	return err;

@@ -86,7 +86,7 @@ void stackstats_metrics(const json_t *start, const json_t *end, struct metrics *
 {
 	struct window w = {.start = start, .end = end, .m = m};
 	const json_t *window = json_object_get(end, "io_window");
-	double bytes = grown(&w, "tcp", "bytes_out");
+	double bytes = grown(&w, "tcp", "bytes_out"), useful, empty;
 
 	if (json_is_number(window) && json_number_value(window) > 0)
 		metrics_set(m, "io_window", json_number_value(window));
@@ -111,6 +111,10 @@ void stackstats_metrics(const json_t *start, const json_t *end, struct metrics *
 	      grown(&w, "copied", "reaps"));
 	ratio(&w, "tx_frame_bytes", grown(&w, "io", "tx_bytes"), grown(&w, "io", "tx_frames"));
 	ratio(&w, "read_bytes", grown(&w, "copied", "bytes_read"), grown(&w, "copied", "reads"));
+	useful = grown(&w, "copied", "turns_useful");
+	empty = grown(&w, "copied", "turns_empty");
+	ratio(&w, "turns_useful_per_mb", 1e6 * useful, w.body);
+	ratio(&w, "turns_empty_pct", 100 * empty, useful + empty);
 	stages(&w);
 	all_missing(m, "not counted: stack.stages = on counts cycles by stage");
 }

@@ -12,7 +12,7 @@
 static json_t *worker(int k, int stages)
 {
 	return json_pack("{s:{s:i,s:i}, s:{s:i,s:i}, s:{s:i,s:i,s:i,s:i,s:i,s:i}, "
-			 "s:{s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i}, "
+			 "s:{s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i}, "
 			 "s:{s:i,s:I,s:i,s:i,s:{s:i,s:i}}}",
 			 "tcp", "bytes_out", 1100000 * k, "bytes_rexmit", 11000 * k, /* 1 % */
 			 "nvme", "syscalls", 3 * k, "submits", 2 * k, "io", "tx_frames", 40 * k,
@@ -20,9 +20,9 @@ static json_t *worker(int k, int stages)
 			 1200000 * k, "tx_copied_bytes", 1200000 * k, "copied", "bytes_body",
 			 1000000 * k, "bytes_copied", 300000 * k, "sleeps", 1 * k, "rx_bursts",
 			 10 * k, "reads", 16 * k, "bytes_read", 16 * 65536 * k, "completions",
-			 16 * k, "reaps", 8 * k, "stages", "on", stages, "hz",
-			 (json_int_t)2000000000, "borders", 100 * k, "border_cycles", 30, "cycles",
-			 "seal", 200000 * k, "idle", 100000 * k);
+			 16 * k, "reaps", 8 * k, "turns_useful", 30 * k, "turns_empty", 10 * k,
+			 "stages", "on", stages, "hz", (json_int_t)2000000000, "borders", 100 * k,
+			 "border_cycles", 30, "cycles", "seal", 200000 * k, "idle", 100000 * k);
 }
 
 static json_t *stats(int k, int stages)
@@ -57,6 +57,8 @@ static void test_window(void **state)
 	near(&m, "completion_batch", 2);
 	near(&m, "tx_frame_bytes", 30000);
 	near(&m, "read_bytes", 65536);
+	near(&m, "turns_useful_per_mb", 30);
+	near(&m, "turns_empty_pct", 25);
 	near(&m, "tsc_ghz", 2);
 	near(&m, "stage_seal_cyc_per_byte", 0.2);
 	near(&m, "stage_idle_cyc_per_byte", 0.1);

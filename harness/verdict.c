@@ -9,12 +9,13 @@
 #include "harness/bench.h"
 #include "harness/wan.h"
 
-#define RATIO_TOLERANCE 5.0  /* points, DESIGN.md section 3 */
-#define STEAL_MAX	10.0 /* per cent of the server's CPUs */
-#define IRQ_MAX		0.01
-#define LATE_MAX	0.03 /* of the window */
-#define NEAR		0.90 /* of a ceiling counts as bound by it */
-#define ABOVE		1.25 /* times a ceiling: the ceiling is wrong */
+#define RATIO_TOLERANCE	      5.0  /* points, DESIGN.md section 3 */
+#define STEAL_MAX	      10.0 /* per cent of the server's CPUs */
+#define IRQ_MAX		      0.01
+#define LATE_MAX	      0.03 /* of the window */
+#define CALIBRATION_TOLERANCE 10.0 /* per cent */
+#define NEAR		      0.90 /* of a ceiling counts as bound by it */
+#define ABOVE		      1.25 /* times a ceiling: the ceiling is wrong */
 
 static double num(const json_t *j, const char *key)
 {
@@ -118,6 +119,31 @@ static void check_host(const struct verdict_in *in, struct outcome *o)
 	}
 }
 
+/* A drive that slowed down for heat is another drive. */
+static void check_drive(struct outcome *o)
+{
+	double n = metrics_get(&o->m, "nvme_throttle_n"), s = metrics_get(&o->m, "nvme_throttle_s");
+
+	if (n > 0 || s > 0)
+		outcome_invalid(o,
+				"the NVMe drive slowed down for heat (%.0f times, %.0f s): cool "
+				"it, or let it rest between runs",
+				n > 0 ? n : 0, s > 0 ? s : 0);
+}
+
+/* Memory counters that do not see a known walk are not believed without a word. */
+static void check_memory(struct outcome *o)
+{
+	double pct = metrics_get(&o->m, "mem_calibration_pct");
+	char s[160];
+
+	if (!isfinite(pct) || fabs(pct - 100) <= CALIBRATION_TOLERANCE)
+		return;
+	snprintf(s, sizeof s, "memory counters saw %.0f %% of a known walk in some runs", pct);
+	if (!strstr(o->warning, "of a known walk"))
+		note(o, s);
+}
+
 /* Readings at the window's ends that came late describe another window. */
 static void check_marks(struct outcome *o)
 {
@@ -135,6 +161,8 @@ void verdict(const struct verdict_in *in, struct outcome *o)
 	check_ratio(in, o);
 	check_bytes(o);
 	check_host(in, o);
+	check_drive(o);
+	check_memory(o);
 }
 
 static bool is_near(double v, double ceiling)

@@ -14,9 +14,11 @@ if (!exists("OUT")) OUT = "figure.svg"
 if (!exists("WIDTH")) WIDTH = 1000
 if (!exists("HEIGHT")) HEIGHT = 470
 SANS = "DejaVu Sans,Helvetica,Arial,sans-serif"
-if (FORMAT eq "svg") { set terminal svg size WIDTH,HEIGHT noenhanced font SANS.",11" background rgb "white" }
-if (FORMAT eq "pdf") { set terminal pdfcairo size WIDTH/100.0,HEIGHT/100.0 noenhanced font "DejaVu Sans,10.4" linewidth 1.1 pointscale 0.55 }
-if (FORMAT eq "png") { set terminal pngcairo size 2*WIDTH,2*HEIGHT noenhanced font "DejaVu Sans,11" fontscale 1.75 linewidth 2 pointscale 1.9 background rgb "white" }
+# A figure that needs another size: eval terminal(w, h), and set output OUT once more.
+terminal(w, h) = FORMAT eq "svg" ? sprintf('set terminal svg size %d,%d noenhanced font "%s,11" background rgb "white"', w, h, SANS) : \
+  FORMAT eq "pdf" ? sprintf('set terminal pdfcairo size %g,%g noenhanced font "DejaVu Sans,10.4" linewidth 1.1 pointscale 0.55', w / 100.0, h / 100.0) : \
+  sprintf('set terminal pngcairo size %d,%d noenhanced font "DejaVu Sans,11" fontscale 1.75 linewidth 2 pointscale 1.9 background rgb "white"', 2 * w, 2 * h)
+eval terminal(WIDTH, HEIGHT)
 set output OUT
 PS = FORMAT eq "svg" ? 0.6 : FORMAT eq "pdf" ? 1.3 : 0.9
 SMALL = FORMAT eq "pdf" ? ",8" : ",8.5"
