@@ -45,7 +45,8 @@ struct observe {
 	struct metrics *m;	/* during finish */
 	struct sample *s;
 	int samples, room, late;
-	struct observe *next; /* of those abandoned */
+	uint64_t mark_ns[2], cpu_ns[2]; /* of the sampler, at the marks */
+	struct observe *next;		/* of those abandoned */
 };
 
 static struct observe *abandoned;
@@ -177,13 +178,16 @@ int observe_open(struct observe **out, const char *names, const struct collector
 		p += n;
 		p += strspn(p, ", \t");
 	}
-	if (!err && pthread_create(&o->thread, NULL, sampler, o))
-		err = errf(e, -EAGAIN, "the sampler thread can't be started");
+	if (!err && o->interval != OBSERVE_NEVER) {
+		if (pthread_create(&o->thread, NULL, sampler, o))
+			err = errf(e, -EAGAIN, "the sampler thread can't be started");
+		else
+			o->started = true;
+	}
 	if (err) {
 		observe_close(o);
 		return err;
 	}
-	o->started = true;
 	*out = o;
 	return 0;
 }
@@ -204,13 +208,36 @@ static bool take(struct observe *o)
 	return !o->hung;
 }
 
+static uint64_t cpu_of(clockid_t id)
+{
+	struct timespec ts = {0, 0};
+
+	clock_gettime(id, &ts);
+	return (uint64_t)ts.tv_sec * NSEC_PER_SEC + (uint64_t)ts.tv_nsec;
+}
+
+/* What the sampler has used so far; the lock is held. */
+static uint64_t sampler_cpu(const struct observe *o)
+{
+	clockid_t id;
+
+	return o->started && !pthread_getcpuclockid(o->thread, &id) ? cpu_of(id) : 0;
+}
+
 void observe_mark(struct observe *o, int which)
 {
+	uint64_t own;
+
 	if (!take(o))
 		return;
+	own = cpu_of(CLOCK_THREAD_CPUTIME_ID);
+	o->mark_ns[which] = clock_ns();
+	o->cpu_ns[which] = sampler_cpu(o);
 	for (int i = 0; i < o->n; i++)
 		if (o->one[i].ops->mark)
 			o->one[i].ops->mark(o->one[i].c, which, clock_ns());
+	if (!which) /* the second marks are made when the window is over */
+		o->cpu_ns[0] -= cpu_of(CLOCK_THREAD_CPUTIME_ID) - own;
 	pthread_mutex_unlock(&o->lock);
 }
 
@@ -239,6 +266,10 @@ void observe_finish(struct observe *o, uint64_t net_bytes, struct metrics *m)
 			all_missing(o->one[i].ops, m, why);
 		return;
 	}
+	if (o->mark_ns[0] && o->mark_ns[1] > o->mark_ns[0])
+		metrics_set(m, "collect_cpu_pct",
+			    100 * (double)(o->cpu_ns[1] - o->cpu_ns[0]) /
+				    (double)(o->mark_ns[1] - o->mark_ns[0]));
 	o->m = m;
 	for (int i = 0; i < o->n; i++)
 		if (o->one[i].ops->finish)

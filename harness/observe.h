@@ -21,6 +21,9 @@ struct sample {
 	double value;
 };
 
+/* As env->interval_ns: nothing is sampled, marks only. */
+#define OBSERVE_NEVER UINT64_MAX
+
 /* `names` as in [collect] collectors. A collector that this machine can't run is not an error: its
  * metrics are missing in `m`, with the reason; *missing counts them. `env` stays the caller's and
  * may change (pids) until close. */
@@ -29,7 +32,8 @@ int observe_open(struct observe **out, const char *names, const struct collector
 /* The window starts (0) or ends (1) now. Collectors get the time at which each is asked, so that
  * what they make of it is a rate over exactly what they saw. */
 void observe_mark(struct observe *o, int which);
-/* Stops sampling and puts the window's results into `m`. net_bytes: body bytes in the window. */
+/* Stops sampling and puts the window's results into `m`, collect_cpu_pct too: the sampler's CPU and
+ * that of the first marks. net_bytes: body bytes in the window. */
 void observe_finish(struct observe *o, uint64_t net_bytes, struct metrics *m);
 /* Samples taken, oldest first; valid until close. */
 const struct sample *observe_samples(const struct observe *o, int *n);

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "harness/aa.h"
 #include "harness/caption.h"
 #include "harness/csv.h"
 #include "harness/experiment.h"
@@ -75,13 +76,21 @@ static void put_figure(FILE *f, const char *dir, const char *figure)
 	fclose(svg);
 }
 
-static const char *const shown[] = {"net_gbps",		"cpu_pct",
-				    "cpu_s_per_gb",	"host_cpu_s_per_gb",
-				    "latency_ms_p50",	"latency_ms_p99",
-				    "ttfb_ms_p99",	"disk_read_gbps",
-				    "cache_hit_pct",	"errors",
-				    "ceil_disk_gbps",	"ceil_client_gbps",
-				    "ceil_crypto_gbps", NULL};
+static const char *const shown[] = {"net_gbps",
+				    "cpu_pct",
+				    "cpu_s_per_gb",
+				    "host_cpu_s_per_gb",
+				    "latency_ms_p50",
+				    "latency_ms_p99",
+				    "ttfb_ms_p99",
+				    "disk_read_gbps",
+				    "cache_hit_pct",
+				    "errors",
+				    "collect_cpu_pct",
+				    "ceil_disk_gbps",
+				    "ceil_client_gbps",
+				    "ceil_crypto_gbps",
+				    NULL};
 
 static bool any_value(const struct csv *c, int col)
 {
@@ -195,6 +204,47 @@ static void put_missing(FILE *f, const json_t *missing)
 	fputs("</table>\n", f);
 }
 
+/* A stack against itself, if that was asked. */
+static void put_aa(FILE *f, const char *dir)
+{
+	struct aa *a = calloc(1, sizeof *a);
+	struct errbuf e;
+	char text[160];
+
+	if (!a || aa_read(a, dir, &e) <= 0) {
+		free(a);
+		return;
+	}
+	fputs("<h2>A stack against itself</h2><p>", f);
+	put(f, aa_sentence(a, text, sizeof text));
+	if (isfinite(a->cpu_pct))
+		fprintf(f,
+			" The collectors used %.2f %% of one core (most: %.2f %%), without "
+			"programs they start.",
+			a->cpu_pct, a->cpu_max);
+	fputs("</p><table><tr><th class=l>compared</th><th class=l>point</th><th class=l>metric"
+	      "</th><th>blocks</th><th>ratio</th><th>95 % interval</th><th>p (Holm)</th></tr>\n",
+	      f);
+	for (int i = 0; i < a->n; i++) {
+		const struct aa_line *l = &a->line[i];
+
+		fprintf(f, "<tr%s>", l->differs ? " class=bad" : "");
+		cell(f, "td class=l",
+		     strcmp(l->key, "twin") ? "with / without collectors" : "second / first twin");
+		cell(f, "td class=l", l->point);
+		cell(f, "td class=l", l->metric);
+		fprintf(f, "<td>%d</td><td>%.3f</td>", l->r.n, l->r.ratio);
+		if (isfinite(l->p_holm))
+			fprintf(f, "<td>%.3f to %.3f</td><td>%.3f</td>", l->r.lo, l->r.hi,
+				l->p_holm);
+		else
+			fputs("<td></td><td></td>", f);
+		fputs("</tr>\n", f);
+	}
+	fputs("</table>\n", f);
+	free(a);
+}
+
 static void put_invalid(FILE *f, const char *dir)
 {
 	char path[512];
@@ -259,6 +309,7 @@ static void put_page(FILE *f, const char *dir, const struct experiment *x, const
 	      "confidence interval. An empty field was not measured; the reason is below.</p>\n",
 	      f);
 	put_summary(f, sum);
+	put_aa(f, dir);
 	put_invalid(f, dir);
 	put_meta(f, meta);
 	fputs("<h2>Experiment</h2><pre>", f);

@@ -1,5 +1,5 @@
 /* summary: summary.csv from runs.csv: one row a cell, mean and 95 % half-width over its valid
- * repetitions.
+ * repetitions; and aa.csv, where a stack was compared with itself (aa.h).
  *
  * One idea: it is a function of runs.csv alone, so it can be made again at any time, also from a
  * run that was interrupted. Columns between "repetition" and "valid" say which cell; those after
@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/stats.h"
+#include "harness/aa.h"
 #include "harness/csv.h"
 #include "harness/results.h"
 
@@ -138,5 +139,5 @@ int summary_write(const char *dir, struct errbuf *e)
 	}
 	free(v);
 	csv_free(&c);
-	return err ? errf(e, err, "%s: %s", path, strerror(-err)) : 0;
+	return err ? errf(e, err, "%s: %s", path, strerror(-err)) : aa_write(dir, e);
 }

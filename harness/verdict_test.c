@@ -63,6 +63,26 @@ static void test_good(void **state)
 	assert_true(fabs(metrics_get(&o.m, "cache_hit_bytes_pct") - 99.9) < 1e-6);
 }
 
+/* A drive that kept cool and counters that see 90 to 110 % of a known walk are no news. */
+static void test_collectors(void **state)
+{
+	static const double pct[] = {89, 90, 100, 110, 111};
+
+	(void)state;
+	for (int i = 0; i < 5; i++) {
+		good(hot);
+		metrics_set(&o.m, "nvme_throttle_n", 0);
+		metrics_set(&o.m, "nvme_throttle_s", 0);
+		metrics_set(&o.m, "mem_calibration_pct", pct[i]);
+		verdict(&in, &o);
+		assert_true(o.valid);
+		if (i == 0 || i == 4)
+			assert_non_null(strstr(o.warning, "% of a known walk"));
+		else
+			assert_string_equal(o.warning, "");
+	}
+}
+
 static void test_each_check(void **state)
 {
 	(void)state;
@@ -78,6 +98,14 @@ static void test_each_check(void **state)
 	good(hot);
 	metrics_set(&o.m, "net_tx_gbps", 5);
 	invalid("both ends");
+	good(hot);
+	metrics_set(&o.m, "nvme_throttle_n", 2);
+	metrics_set(&o.m, "nvme_throttle_s", 0);
+	invalid("slowed down for heat (2 times");
+	good(hot);
+	metrics_set(&o.m, "nvme_throttle_n", 0);
+	metrics_set(&o.m, "nvme_throttle_s", 7);
+	invalid("slowed down for heat (0 times, 7 s)");
 	good(hot);
 	metrics_set(&o.m, "cache_hit_pct", 80);
 	invalid("residency");
@@ -162,6 +190,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_good),
+		cmocka_unit_test(test_collectors),
 		cmocka_unit_test(test_each_check),
 		cmocka_unit_test(test_slack_grows_with_bytes_in_flight),
 		cmocka_unit_test(test_uncached_is_not_asked),
