@@ -60,6 +60,7 @@ struct nvme {
 	uint32_t max_len; /* longest command after splitting, 0 = no limit */
 	int fd;		  /* for poll, or -1 */
 	char model[96];
+	struct errbuf note;
 	bool simulated;
 	bool closing;
 	bool unsent;		  /* staged, not entered */

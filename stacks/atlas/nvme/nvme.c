@@ -331,6 +331,11 @@ unsigned int nvme_outstanding(const struct nvme *n)
 	return n->outstanding + n->other;
 }
 
+const char *nvme_note(const struct nvme *n)
+{
+	return n->note.s;
+}
+
 int nvme_fd(const struct nvme *n)
 {
 	return n->fd;

@@ -45,7 +45,8 @@ struct iodesc {
 };
 
 enum nvme_flags {
-	NVME_POLL = 1,	/* completion by polling, no interrupts where the back end can */
+	NVME_POLL = 1,	/* completion by polling, no interrupts where the back end can; where it
+			 * can't, nvme_note() says why */
 	NVME_STAMP = 2, /* keep the latency histogram */
 	NVME_WRITE = 4, /* nvme_write allowed */
 	NVME_NOFD = 8,	/* nvme_fd() is not needed (nvme_wait blocks instead): may be cheaper */
@@ -112,6 +113,8 @@ int nvme_wait(struct nvme *n, unsigned int min, uint64_t timeout_ns);
  */
 const char *nvme_model(const struct nvme *n);
 bool nvme_simulated(const struct nvme *n);
+/* What was asked for and could not be had, and why; "" if there is nothing. */
+const char *nvme_note(const struct nvme *n);
 
 /* The clock that latency is measured by, ns: CLOCK_MONOTONIC, or simulated time (sim). */
 uint64_t nvme_clock(const struct nvme *n);

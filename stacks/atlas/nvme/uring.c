@@ -10,6 +10,11 @@
  * to be fetched (TASKRUN_FLAG), so that asking costs no call while there is nothing. Older kernels:
  * plain.
  *
+ * IOPOLL (with NVME_POLL, and a device that has poll queues): no interrupts at all, each call looks
+ * into the device's completion queue. Such a ring can do nothing but reads and writes, so it needs
+ * its path at opening ("uring:/path"). Where it can't be had, nvme_note() says why and completions
+ * come as usual.
+ *
  * The ring is made disabled and enabled by the first thread that submits, because SINGLE_ISSUER
  * binds it to that one.
  *
@@ -20,6 +25,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -63,6 +69,20 @@ void uring_ns_give(struct nvme *n, uint32_t nsid)
 	u->free_ns = nsid;
 }
 
+static int make_polled_ring(struct nvme *n, struct uring *u, unsigned int entries)
+{
+	unsigned int flags = IORING_SETUP_IOPOLL | IORING_SETUP_R_DISABLED;
+	int err = io_uring_queue_init(entries, &u->ring, flags | IORING_SETUP_SINGLE_ISSUER);
+
+	if (err == -EINVAL) /* before Linux 6.0 */
+		err = io_uring_queue_init(entries, &u->ring, flags);
+	u->iopoll = !err;
+	if (err)
+		errf(&n->note, err, "no polling: the kernel makes no polled ring: %s",
+		     strerror(-err));
+	return err;
+}
+
 static int make_ring(struct uring *u, unsigned int entries, bool pollable)
 {
 	enum {
@@ -99,11 +119,15 @@ static int register_region(struct nvme *n)
 	return io_uring_register_buffers(&u->ring, v, count);
 }
 
-static int set_up(struct nvme *n, uint32_t max_ns, struct errbuf *e)
+static int set_up(struct nvme *n, const char *path, uint32_t max_ns, struct errbuf *e)
 {
 	struct uring *u = n->priv;
-	int err = make_ring(u, n->depth + FILE_SQES, !(n->flags & NVME_NOFD));
+	int err = 0;
 
+	u->max_io = MAX_IO;
+	if (!(n->flags & NVME_POLL) || uring_poll_limit(path, &u->max_io, &n->note) ||
+	    make_polled_ring(n, u, n->depth))
+		err = make_ring(u, n->depth + FILE_SQES, !(n->flags & NVME_NOFD));
 	if (err)
 		return errf(e, err,
 			    "cannot make an io_uring (%s): this needs Linux 5.15 or later with "
@@ -175,7 +199,6 @@ static int uring_open(struct nvme *n, const char *arg, const struct nvme_cfg *cf
 	int err;
 
 	n->priv = u;
-	n->files = &uring_file_ops;
 	if (!u)
 		return errf(e, -ENOMEM, "no memory for a queue pair");
 	if (max_ns > NS_LIMIT) {
@@ -189,12 +212,16 @@ static int uring_open(struct nvme *n, const char *arg, const struct nvme_cfg *cf
 	}
 	for (uint32_t i = max_ns; i > 0; i--)
 		uring_ns_give(n, i);
-	err = set_up(n, max_ns, e);
+	err = set_up(n, arg, max_ns, e);
 	if (!err && *arg)
 		err = open_path(n, arg, e);
 	if (err)
 		goto undo;
-	if (!(n->flags & NVME_NOFD))
+	if (u->iopoll)
+		snprintf(n->model, sizeof n->model, "uring, polled");
+	else
+		n->files = &uring_file_ops;
+	if (!(n->flags & NVME_NOFD) && !u->iopoll)
 		n->fd = u->ring.ring_fd;
 	return 0;
 undo:
@@ -291,8 +318,8 @@ static bool put(struct nvme *n, struct iodesc *d)
 
 	if (!s)
 		return false;
-	if (len > MAX_IO)
-		len = MAX_IO;
+	if (len > u->max_io) /* the rest goes when this has come back */
+		len = u->max_io;
 	if (at / CHUNK != (at + len - 1) / CHUNK) {
 		if (d->op == NVME_OP_READ)
 			io_uring_prep_read(s, file, buf, len, off);
@@ -411,10 +438,12 @@ static bool dispatch(struct nvme *n, uint64_t user_data, int res)
 	}
 }
 
-static bool must_fetch(const struct uring *u)
+static bool must_fetch(const struct nvme *n, const struct uring *u)
 {
 	unsigned int flags = IO_URING_READ_ONCE(*u->ring.sq.kflags);
 
+	if (u->iopoll) /* nobody tells: ask the device */
+		return n->outstanding > n->npending;
 	return flags & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW);
 }
 
@@ -425,7 +454,7 @@ static int uring_reap(struct nvme *n, int max)
 	struct io_uring_cqe *cqe;
 	int got = 0;
 
-	if (!ready && u->enabled && (n->unsent || must_fetch(u))) {
+	if (!ready && u->enabled && (n->unsent || must_fetch(n, u))) {
 		int ret;
 
 		n->stats.syscalls++;

@@ -12,6 +12,8 @@ struct uring {
 	struct io_uring ring;
 	bool enabled;	  /* by the thread that uses it */
 	bool table;	  /* ring and file table exist (for teardown) */
+	uint32_t max_io;  /* bytes of one request */
+	bool iopoll;	  /* completions are looked for, by us, in the device's queue */
 	uint32_t free_ns; /* head of the list of free namespaces, 0 = none */
 };
 
@@ -31,6 +33,10 @@ static inline uint64_t uring_tagged(uint64_t v, enum uring_tag t)
 
 /* Fill info from the open file. -EINVAL (wrong kind, no O_DIRECT), -EOPNOTSUPP. */
 int uring_file_info(const struct statx *st, struct nvme_ns_info *out);
+
+/* Is the device below `path` polled, and how long may a request be then? 0, or -errno with the
+ * reason. uring_poll.c */
+int uring_poll_limit(const char *path, uint32_t *max_io, struct errbuf *e);
 
 uint32_t uring_ns_take(struct nvme *n); /* a free number, now NS_OPENING; 0 = none */
 void uring_ns_give(struct nvme *n, uint32_t nsid);
