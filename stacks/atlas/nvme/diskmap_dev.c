@@ -2,7 +2,7 @@
  *
  * The one idea: one system call submits a batch and acknowledges what was read; completions are
  * found in memory. The submission queue is the kernel's, so only CIDs and the completion queue's
- * phase are ours.
+ * phase are ours. With `direct` (diskmap_direct.c) it is ours too.
  *
  * Limits: one namespace (1, or diskmap:0,nsid=N); the buffers are the module's, so their size is
  * limited by its parameter buffer_mib.
@@ -17,36 +17,32 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "stacks/atlas/nvme/diskmap/diskmap.h"
-#include "stacks/atlas/nvme/qpair.h"
+#include "stacks/atlas/nvme/diskmap_priv.h"
 
-#define BATCH 256u
-#define NONE  0xffff
+#define NONE 0xffff
 
-struct diskmap {
-	int fd;
-	struct diskmap_info info;
-	const struct nvme_cqe *cq; /* read-only */
-	size_t cq_bytes;
-	uint32_t head, acked; /* of the completion queue: read by us, and known to the kernel */
-	uint8_t phase;
-	struct qcmd *cmd; /* by CID */
-	uint32_t free;
-	uint16_t free_head;
-	struct diskmap_cmd batch[BATCH];
-	uint32_t nbatch, first; /* [first, nbatch) are not submitted yet */
-};
-
-static int parse(const char *arg, int *number, uint32_t *nsid, struct errbuf *e)
+/* "0", and after commas nsid=N, direct */
+static int parse(const char *arg, int *number, uint32_t *nsid, bool *direct, struct errbuf *e)
 {
-	char tail;
+	int n = 0;
 
 	*nsid = 1;
-	if (sscanf(arg, "%d,nsid=%u%c", number, nsid, &tail) == 2 ||
-	    sscanf(arg, "%d%c", number, &tail) == 1)
-		return 0;
-	return errf(e, -EINVAL, "\"%s\" is no diskmap device: write diskmap:0 or diskmap:0,nsid=2",
-		    arg);
+	if (sscanf(arg, "%d%n", number, &n) != 1 || *number < 0)
+		goto bad;
+	for (arg += n; *arg; arg += n) {
+		n = 0;
+		if (sscanf(arg, ",nsid=%u%n", nsid, &n) == 1 && n)
+			continue;
+		*direct = !strncmp(arg, ",direct", 7);
+		n = 7;
+		if (!*direct)
+			goto bad;
+	}
+	return 0;
+bad:
+	return errf(e, -EINVAL,
+		    "that is no diskmap device: write diskmap:0, diskmap:0,nsid=2 or "
+		    "diskmap:0,direct");
 }
 
 static int open_device(struct diskmap *d, int number, struct errbuf *e)
@@ -66,20 +62,32 @@ static int open_device(struct diskmap *d, int number, struct errbuf *e)
 	return 0;
 }
 
+static const char *why_no_queue(const struct diskmap *d, int err)
+{
+	if (err == EBUSY && d->direct)
+		return "another program has one, and a mapped submission queue (direct) goes to a "
+		       "single owner";
+	if (err == EBUSY)
+		return "all are taken (the module's parameter queues says how many there are)";
+	if (err == EPERM)
+		return "a mapped submission queue (direct) needs CAP_SYS_RAWIO";
+	if (err == EOPNOTSUPP)
+		return "a mapped submission queue (direct) needs a translating IOMMU before the "
+		       "device";
+	return strerror(err);
+}
+
 static int attach(struct nvme *n, struct diskmap *d, uint32_t nsid, struct errbuf *e)
 {
 	struct diskmap_attach a = {.nsid = nsid,
-				   .flags = n->flags & NVME_WRITE ? DISKMAP_WRITE : 0};
+				   .flags = (n->flags & NVME_WRITE ? DISKMAP_WRITE : 0) |
+					    (d->direct ? DISKMAP_DIRECT : 0)};
 	struct diskmap_ns ns = {.nsid = nsid};
 
 	if (ioctl(d->fd, DISKMAP_NS, &ns))
 		return errf(e, -errno, "the controller has no namespace %u", nsid);
 	if (ioctl(d->fd, DISKMAP_ATTACH, &a))
-		return errf(e, -errno, "no queue pair: %s",
-			    errno == EBUSY
-				    ? "all are taken (the module's parameter queues says how many "
-				      "there are)"
-				    : strerror(errno));
+		return errf(e, -errno, "no queue pair: %s", why_no_queue(d, errno));
 	if (nvme_ns_table(n, nsid))
 		return errf(e, -ENOMEM, "no memory");
 	n->ns[nsid].state = NS_READY;
@@ -96,13 +104,17 @@ static int attach(struct nvme *n, struct diskmap *d, uint32_t nsid, struct errbu
 static int map(struct nvme *n, struct diskmap *d, struct errbuf *e)
 {
 	size_t have = (size_t)d->info.buffers * d->info.buffer_size;
+	size_t need = n->region_bytes + (d->direct ? diskmap_direct_bytes(d) : 0);
 	void *p;
 
-	if (n->region_bytes > have)
+	if (need > have) {
+		size_t mib = (need + (1 << 20) - 1) >> 20;
+
 		return errf(e, -ENOSPC,
 			    "diskmap holds %zu MiB of buffers, %zu are wanted: load it with "
 			    "buffer_mib=%zu",
-			    have >> 20, n->region_bytes >> 20, n->region_bytes >> 20);
+			    have >> 20, mib, mib);
+	}
 	p = mmap(NULL, n->region_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, d->fd,
 		 (off_t)DISKMAP_MAP_BUFFERS);
 	if (p == MAP_FAILED)
@@ -115,7 +127,7 @@ static int map(struct nvme *n, struct diskmap *d, struct errbuf *e)
 		return errf(e, -errno, "cannot map diskmap's completion queue: %s",
 			    strerror(errno));
 	d->cq = p;
-	return 0;
+	return d->direct ? diskmap_direct_open(d, n->region_bytes, e) : 0;
 }
 
 static int make_cids(struct nvme *n, struct diskmap *d, struct errbuf *e)
@@ -144,6 +156,7 @@ static void diskmap_close(struct nvme *n)
 {
 	struct diskmap *d = n->priv;
 
+	diskmap_direct_close(d);
 	if (d->cq)
 		munmap((void *)(uintptr_t)d->cq, d->cq_bytes);
 	if (d->fd >= 0)
@@ -164,7 +177,7 @@ static int diskmap_open(struct nvme *n, const char *arg, const struct nvme_cfg *
 	if (!d)
 		return errf(e, -ENOMEM, "no memory");
 	d->fd = -1;
-	err = parse(arg, &number, &nsid, e);
+	err = parse(arg, &number, &nsid, &d->direct, e);
 	if (!err)
 		err = open_device(d, number, e);
 	if (!err)
@@ -185,6 +198,11 @@ static int diskmap_open(struct nvme *n, const char *arg, const struct nvme_cfg *
 	return 0;
 }
 
+static bool unsent(const struct diskmap *d)
+{
+	return d->nbatch > 0 || d->tail != d->rung;
+}
+
 static int flush_batch(struct nvme *n, struct diskmap *d)
 {
 	struct diskmap_submit s = {.cmds = (uintptr_t)(d->batch + d->first),
@@ -192,6 +210,8 @@ static int flush_batch(struct nvme *n, struct diskmap *d)
 				   .cq_head = d->head};
 
 	n->stats.syscalls++;
+	if (d->direct)
+		return diskmap_direct_bell(d);
 	if (ioctl(d->fd, DISKMAP_SUBMIT, &s))
 		return -errno;
 	d->acked = d->head;
@@ -208,13 +228,7 @@ static void put_part(struct nvme *n, struct diskmap *d, struct iodesc *io, uint3
 	uint32_t block = n->ns[io->nsid].info.block;
 	uint16_t cid = d->free_head;
 	struct qcmd *c = &d->cmd[cid];
-
-	d->free_head = c->next_free;
-	d->free--;
-	c->d = io;
-	c->len = len;
-	io->cid++;
-	d->batch[d->nbatch++] = (struct diskmap_cmd){
+	struct diskmap_cmd cmd = {
 		.opcode = io->op == NVME_OP_WRITE ? DISKMAP_OP_WRITE : DISKMAP_OP_READ,
 		.cid = cid,
 		.nsid = io->nsid,
@@ -224,6 +238,16 @@ static void put_part(struct nvme *n, struct diskmap *d, struct iodesc *io, uint3
 		.offset = (uint32_t)(pos % d->info.buffer_size),
 		.length = len,
 	};
+
+	d->free_head = c->next_free;
+	d->free--;
+	c->d = io;
+	c->len = len;
+	io->cid++;
+	if (d->direct)
+		diskmap_direct_put(d, &cmd);
+	else
+		d->batch[d->nbatch++] = cmd;
 }
 
 static unsigned int diskmap_stage(struct nvme *n, struct iodesc **io, unsigned int count)
@@ -239,7 +263,8 @@ static unsigned int diskmap_stage(struct nvme *n, struct iodesc **io, unsigned i
 
 		if (parts > d->free)
 			break;
-		if (d->nbatch + parts > BATCH && (flush_batch(n, d) || d->nbatch + parts > BATCH))
+		if (d->nbatch + parts > DISKMAP_BATCH &&
+		    (flush_batch(n, d) || d->nbatch + parts > DISKMAP_BATCH))
 			break;
 		io[i]->cid = 0;
 		for (uint32_t at = 0; at < len; at += ns->max_io)
@@ -266,9 +291,9 @@ static int diskmap_enter(struct nvme *n, unsigned int min, uint64_t timeout_ns)
 	uint64_t end = min ? clock_ns() + timeout_ns : 0;
 	int err = 0;
 
-	if (d->nbatch || (min && d->acked != d->head && n->fd >= 0))
+	if (unsent(d) || (min && d->acked != d->head && n->fd >= 0))
 		err = flush_batch(n, d);
-	n->unsent = d->nbatch > 0;
+	n->unsent = unsent(d);
 	if (err)
 		return err;
 	while (min && !ready_at(d, min - 1) && clock_ns() < end) {
