@@ -191,13 +191,24 @@ static bool covers(const struct catalog_file *f)
 	return at >= f->size;
 }
 
+/* Below the root: it names a file for leases.c too. */
+static bool good_path(const char *p)
+{
+	if (!p || !*p || *p == '/')
+		return false;
+	for (; p; p = strchr(p, '/') ? strchr(p, '/') + 1 : NULL)
+		if (!strncmp(p, "..", 2) && (!p[2] || p[2] == '/'))
+			return false;
+	return true;
+}
+
 static bool get_file(const json_t *o, const struct catalog *c, struct catalog_file *f)
 {
 	const char *path = json_string_value(json_object_get(o, "path"));
 	const json_t *x = json_object_get(o, "extents"), *h = json_object_get(o, "hashes");
 	size_t n = json_array_size(x);
 
-	if (!path || !*path || n > CATALOG_EXTENTS_MAX ||
+	if (!good_path(path) || n > CATALOG_EXTENTS_MAX ||
 	    !get_u64(json_object_get(o, "size"), &f->size) ||
 	    !get_u64(json_object_get(o, "mtime_ns"), &f->mtime_ns) ||
 	    !get_u64(json_object_get(o, "ino"), &f->ino))

@@ -1,4 +1,5 @@
-/* atlas-catalog: where the files of a directory lie on their disk, for the `extents` device. */
+/* atlas-catalog: where the files of a directory lie on their disk, for the `extents` device; `dcn
+ * catalog` does the same. */
 #include <stdio.h>
 #include <string.h>
 
@@ -8,7 +9,7 @@
 int main(int argc, char **argv)
 {
 	struct errbuf e = {""};
-	struct catalog c;
+	int files;
 
 	log_init("atlas-catalog", LOG_INFO);
 	if (argc == 2 && !strcmp(argv[1], "--help")) {
@@ -22,12 +23,11 @@ int main(int argc, char **argv)
 		log_err("usage: atlas-catalog DIR FILE");
 		return 2;
 	}
-	if (catalog_take(&c, argv[1], &e) || catalog_save(&c, argv[2], &e)) {
+	files = catalog_write(argv[1], argv[2], &e);
+	if (files < 0) {
 		log_err("%s", e.s);
 		return 1;
 	}
-	log_info("%u files of %s file system %s on disk \"%s\" in %s", c.files, c.fs, c.uuid,
-		 c.serial, argv[2]);
-	catalog_free(&c);
+	log_info("%d files below %s in %s", files, argv[1], argv[2]);
 	return 0;
 }

@@ -120,7 +120,7 @@ static int find_fs(struct taking *t)
 	return err ? errf(t->e, err, "the superblock of %s can't be read", t->root) : 0;
 }
 
-static const char *refusal(uint32_t flags)
+const char *catalog_refusal(uint32_t flags)
 {
 	static const struct {
 		uint32_t flag;
@@ -144,7 +144,7 @@ static const char *refusal(uint32_t flags)
 
 static int add_extent(struct taking *t, struct catalog_file *f, const struct fiemap_extent *x)
 {
-	const char *why = refusal(x->fe_flags);
+	const char *why = catalog_refusal(x->fe_flags);
 	uint64_t end =
 		f->extents ? f->extent[f->extents - 1].off + f->extent[f->extents - 1].len : 0;
 	struct catalog_extent *grown;
@@ -303,4 +303,17 @@ int catalog_take(struct catalog *c, const char *root, struct errbuf *e)
 	else if (c->files)
 		qsort(c->file, c->files, sizeof *c->file, by_path);
 	return err;
+}
+
+int catalog_write(const char *root, const char *path, struct errbuf *e)
+{
+	struct catalog c;
+	int err = catalog_take(&c, root, e), files;
+
+	if (err)
+		return err;
+	err = catalog_save(&c, path, e);
+	files = (int)c.files;
+	catalog_free(&c);
+	return err ? err : files;
 }

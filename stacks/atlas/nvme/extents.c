@@ -39,6 +39,7 @@ struct extents {
 	struct nvme *below;
 	struct nvme *above;
 	uint32_t nsid; /* below */
+	char sb[CATALOG_SB_BYTES];
 	struct piece *piece;
 	uint32_t free_count;
 	struct pieces free, waiting; /* waiting: for room below */
@@ -313,7 +314,23 @@ static int check_superblock(struct extents *x, uint32_t block, struct errbuf *e)
 	if (err)
 		return errf(e, err, "cannot read the superblock through the device: %s",
 			    strerror(-err));
-	return catalog_sb_check(&x->cat, (char *)nvme_region(x->below, NULL) + (at - start), e);
+	memcpy(x->sb, (char *)nvme_region(x->below, NULL) + (at - start), sizeof x->sb);
+	return catalog_sb_check(&x->cat, x->sb, e);
+}
+
+/* XFS counts no mounts. (While it is mounted an inode may be newer in the log: there leases say.)
+ */
+static int check_inode(struct extents *x, const struct catalog_file *f, uint32_t block,
+		       struct errbuf *e)
+{
+	uint64_t at = catalog_inode_at(&x->cat, x->sb, f->ino), start = at / block * block;
+	uint32_t len = nvme_round_up((uint32_t)(at - start) + CATALOG_INODE_BYTES, block);
+	int err = at ? read_below(x, start, len) : -EINVAL;
+
+	if (err)
+		return errf(e, err, "cannot read the inode of %s through the device: %s", f->path,
+			    strerror(-err));
+	return catalog_inode_check(f, (char *)nvme_region(x->below, NULL) + (at - start), e);
 }
 
 static int check_file(struct extents *x, const struct catalog_file *f, uint32_t block,
@@ -369,7 +386,10 @@ static int check_all(struct extents *x, struct errbuf *e)
 				return errf(e, -ESTALE,
 					    "%s lies outside of the device: another catalogue?",
 					    f->path);
-		err = check_file(x, f, ns.block, e);
+		if (!x->leases && !strcmp(x->cat.fs, "xfs"))
+			err = check_inode(x, f, ns.block, e);
+		if (!err)
+			err = check_file(x, f, ns.block, e);
 	}
 	return err;
 }
@@ -470,6 +490,7 @@ static int extents_open(struct nvme *n, const char *arg, const struct nvme_cfg *
 	n->files = &file_ops;
 	snprintf(n->model, sizeof n->model, "%s", nvme_model(x->below));
 	n->simulated = nvme_simulated(x->below);
+	n->note = x->below->note;
 	return 0;
 }
 
