@@ -17,6 +17,7 @@
 #include "harness/run.h"
 #include "harness/testbed.h"
 #include "harness/undo.h"
+#include "stacks/atlas/nvme/catalog.h"
 #include "stacks/atlas/nvme/vfio_bind.h"
 
 #ifndef DCN_VERSION
@@ -46,6 +47,9 @@ static const char help[] =
 	"  compare --stacks A,B DIR    two stacks of one folder, paired within blocks\n"
 	"  headroom DIR            throughput as a share of the ceilings, each run against its "
 	"block's\n"
+	"  catalog DIR FILE        writes where the files of DIR lie on their disk, for "
+	"atlas --device\n"
+	"                          extents:FILE,...; ext4 and XFS\n"
 	"  restore                 undoes what a killed run left on the system\n"
 	"  --help, --version\n"
 	"\n"
@@ -213,6 +217,22 @@ static int cmd_headroom(int argc, char **argv)
 	return argc == 2 ? headroom(argv[1]) : usage("headroom takes a results folder");
 }
 
+static int cmd_catalog(int argc, char **argv)
+{
+	struct errbuf e = {""};
+	int files;
+
+	if (argc != 3)
+		return usage("catalog takes a directory and the file to write");
+	files = catalog_write(argv[1], argv[2], &e);
+	if (files < 0) {
+		log_err("%s", e.s);
+		return 1;
+	}
+	log_info("%d files below %s in %s", files, argv[1], argv[2]);
+	return 0;
+}
+
 static int cmd_restore(int argc, char **argv)
 {
 	struct errbuf e = {""};
@@ -245,7 +265,7 @@ static const struct command {
 } commands[] = {
 	{"run", cmd_run},	    {"describe", cmd_describe}, {"doctor", cmd_doctor},
 	{"plot", cmd_plot},	    {"report", cmd_report},	{"compare", cmd_compare},
-	{"headroom", cmd_headroom}, {"restore", cmd_restore},
+	{"headroom", cmd_headroom}, {"catalog", cmd_catalog},	{"restore", cmd_restore},
 };
 
 static bool has(int argc, char **argv, const char *a, const char *b)

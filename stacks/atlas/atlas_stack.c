@@ -8,12 +8,13 @@
 #include <unistd.h>
 
 #include "base/units.h"
+#include "stacks/atlas/nvme/catalog.h"
 #include "stacks/launch.h"
 
 #define ARGS_MAX     64
 #define ARG_LEN	     512
 
-#define BUFFER_SIZE  (64u << 10) /* atlas's unit, atlas --help */
+#define BUFFER_SIZE  (68u << 10) /* atlas's unit, atlas --help */
 #define LOCK_PLENTY  (32u << 20) /* more than its default takes */
 #define LOCK_UNIT    (2u << 20)	 /* atlas rounds up to huge pages */
 #define LOCK_RESERVE (1u << 20)	 /* rings */
@@ -37,6 +38,7 @@ static const struct {
 	{"buffers", "--buffers", COUNT},
 	{"record_size", "--record-size", SIZE},
 	{"pull", "--pull", SIZE},
+	{"min_pull", "--min-pull", SIZE},
 	{"idle", "--idle", SECONDS},
 	{"device", "--device", TEXT},
 	{"stages", "--stages", FLAG},
@@ -86,6 +88,41 @@ static int convert(int kind, const char *in, char out[32])
 	return 0;
 }
 
+/* [stack] device = extents:auto,DEVICE: the content's files from the disk itself. The catalogue is
+ * taken anew for each start; leases keep it true while the file system is mounted. */
+#define AUTO "extents:auto,"
+
+static bool auto_catalog(const struct stack_env *env, char text[ARG_LEN])
+{
+	return env->option && !env->option(env, "device", text, ARG_LEN) &&
+	       !strncmp(text, AUTO, strlen(AUTO));
+}
+
+static int atlas_prepare(const struct stack_env *env, struct errbuf *e)
+{
+	char text[ARG_LEN], path[ARG_LEN];
+	int files;
+
+	if (!auto_catalog(env, text))
+		return 0;
+	snprintf(path, sizeof path, "%.400s/extents.json", env->work_dir);
+	files = catalog_write(env->content_dir, path, e);
+	return files < 0 ? files : 0;
+}
+
+static void add_device(struct args *a, const struct stack_env *env, const char *device)
+{
+	char text[ARG_LEN];
+
+	if (!auto_catalog(env, text)) {
+		add2(a, "--device", device);
+		return;
+	}
+	snprintf(text, sizeof text, "extents:%.150s/extents.json@%.150s,%.150s", env->work_dir,
+		 env->content_dir, device + strlen(AUTO));
+	add2(a, "--device", text);
+}
+
 static int add_options(struct args *a, const struct stack_env *env, struct errbuf *e)
 {
 	char text[ARG_LEN], value[32];
@@ -99,7 +136,7 @@ static int add_options(struct args *a, const struct stack_env *env, struct errbu
 			continue;
 		}
 		if (options[i].kind == TEXT) {
-			add2(a, options[i].option, text);
+			add_device(a, env, text);
 			continue;
 		}
 		if (convert(options[i].kind, text, value))
@@ -180,6 +217,7 @@ const struct stack_ops stack_atlas = {
 	.variants = variants,
 	.caches = atlas_caches,
 	.check = atlas_check,
+	.prepare = atlas_prepare,
 	.start = atlas_start,
 	.ready = launch_ready_line,
 	.stats = launch_stats,

@@ -24,9 +24,10 @@ static const char usage[] =
 	"  --ip ADDR/PREFIX      atlas's own address; the kernel must not own it\n"
 	"  --gw ADDR             gateway for peers off the link\n"
 	"  --root DIR            what is served\n"
-	"  --device DEV          storage back end (uring:); extents:CATALOG,DEVICE serves files of "
-	"an\n"
-	"                        unmounted file system, see atlas-catalog\n"
+	"  --device DEV          storage back end (uring:); extents:CATALOG,DEVICE serves the "
+	"files "
+	"of a\n"
+	"                        catalogue (dcn catalog) from the device itself, without --root\n"
 	"  --port N              HTTP port, 0: none (80)\n"
 	"  --tls-port N          HTTPS port (443 if a certificate is given)\n"
 	"  --tls-cert F          certificate chain, PEM, ECDSA P-256 or RSA\n"
@@ -38,6 +39,9 @@ static const char usage[] =
 	"  --record-size BYTES   plaintext bytes of a TLS record, a multiple of 512 (15872: four\n"
 	"                        records fill a GSO packet)\n"
 	"  --pull BYTES          longest single read (63488)\n"
+	"  --min-pull BYTES      window that must open before it is read for, at most a quarter of "
+	"what\n"
+	"                        may be in flight (one record)\n"
 	"  --max-conns N         connections a worker (20000)\n"
 	"  --max-files N         files kept open a worker (16384)\n"
 	"  --congestion NAME     cubic or newreno (cubic)\n"
@@ -69,6 +73,7 @@ enum {
 	OPT_BUFFERS,
 	OPT_RECORD,
 	OPT_PULL,
+	OPT_MIN_PULL,
 	OPT_CONNS,
 	OPT_FILES,
 	OPT_CC,
@@ -100,6 +105,7 @@ static const struct option longopts[] = {
 	{"buffers", 1, NULL, OPT_BUFFERS},
 	{"record-size", 1, NULL, OPT_RECORD},
 	{"pull", 1, NULL, OPT_PULL},
+	{"min-pull", 1, NULL, OPT_MIN_PULL},
 	{"max-conns", 1, NULL, OPT_CONNS},
 	{"max-files", 1, NULL, OPT_FILES},
 	{"congestion", 1, NULL, OPT_CC},
@@ -197,6 +203,8 @@ static int one(struct options *o, int opt, const char *name, struct errbuf *e)
 		return number(name, optarg, 512, TLS_RECORD_MAX, &o->record_size, e);
 	case OPT_PULL:
 		return number(name, optarg, 512, BUF_BYTES, &o->pull_recs, e);
+	case OPT_MIN_PULL:
+		return number(name, optarg, 0, BUF_BYTES, &o->min_pull, e);
 	case OPT_CONNS:
 		return number(name, optarg, 1, 1000000, &o->max_conns, e);
 	case OPT_FILES:
@@ -253,8 +261,11 @@ static int check(struct options *o, struct errbuf *e)
 {
 	uint32_t wire;
 
-	if (!o->ifname || !o->prefix || !o->root)
-		return errf(e, -EINVAL, "--if, --ip and --root are needed; see atlas --help");
+	if (!o->ifname || !o->prefix)
+		return errf(e, -EINVAL, "--if and --ip are needed; see atlas --help");
+	/* a catalogue names the files; all other devices read them from a directory */
+	if (!o->root && strncmp(o->device, "extents:", 8))
+		return errf(e, -EINVAL, "--root is needed: what shall be served? see atlas --help");
 	if (!o->cert != !o->key)
 		return errf(e, -EINVAL, "--tls-cert and --tls-key belong together");
 	if (o->tls_port && !o->cert)
@@ -282,6 +293,8 @@ static int check(struct options *o, struct errbuf *e)
 		o->pull_recs = PULL_RECS;
 	if (!o->pull_recs)
 		o->pull_recs = 1;
+	if (o->min_pull == UINT32_MAX)
+		o->min_pull = wire;
 	o->max_push = o->variant->gso ? GSO_MAX : 0; /* 0: one MSS, set when the MTU is known */
 	return 0;
 }
@@ -295,6 +308,7 @@ int options_parse(struct options *o, int argc, char **argv, struct errbuf *e)
 			      .io_window = 64,
 			      .record_size = 15872,
 			      .pull_recs = 63488,
+			      .min_pull = UINT32_MAX, /* one record */
 			      .max_conns = 20000,
 			      .max_files = 16384,
 			      .idle_ns = 60 * NSEC_PER_SEC,

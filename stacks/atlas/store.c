@@ -399,8 +399,8 @@ int store_open(struct store **out, struct worker *w, const char *root, unsigned 
 
 	if (!s)
 		return errf(e, -ENOMEM, "no memory for the file store");
-	s->root_fd = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (s->root_fd < 0) {
+	s->root_fd = root ? open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+	if (root && s->root_fd < 0) {
 		int err = -errno;
 
 		free(s);
@@ -413,7 +413,8 @@ int store_open(struct store **out, struct worker *w, const char *root, unsigned 
 	TAILQ_INIT(&s->todo_open);
 	TAILQ_INIT(&s->todo_close);
 	w->store = *out = s;
-	preload(s, root);
+	if (root)
+		preload(s, root);
 	if (s->no_direct && !s->count) /* the walk asks for regular files only */
 		return errf(
 			e, -EOPNOTSUPP,
@@ -442,7 +443,8 @@ void store_close(struct store *s)
 		s->free = (struct file *)f->path;
 		free(f);
 	}
-	close(s->root_fd);
+	if (s->root_fd >= 0)
+		close(s->root_fd);
 	free(s);
 }
 

@@ -23,8 +23,8 @@ struct file;
 struct conn;
 struct worker;
 
-/* Opens the root; with `preload`, files found beneath it are opened before it returns, up to the
- * limit (blocking: before "ready"). */
+/* Opens the root and the files found beneath it, up to the limit (blocking: before "ready"). A
+ * device that knows its files by name (extents) needs none: root is NULL. */
 int store_open(struct store **out, struct worker *w, const char *root, unsigned int max_files,
 	       struct errbuf *e);
 void store_close(struct store *s);
