@@ -54,7 +54,27 @@ static const struct membw_source_ops *const sources[] = {
 	&membw_imc, &membw_umc, &membw_df, &membw_pfm, &membw_pcm, &membw_resctrl,
 };
 
+/* As membw.source names them, in the order of their ids. */
+static const char *const names[] = {"", "imc", "umc", "df", "pfm", "pcm", "resctrl"};
+
 /* --- opening --- */
+
+static int forced_source(struct collector *c, const char *name, struct errbuf *e)
+{
+	struct errbuf why = {""};
+
+	for (size_t i = 0; i < sizeof sources / sizeof *sources; i++) {
+		int err;
+
+		if (strcmp(names[sources[i]->id], name) != 0)
+			continue;
+		c->ops = sources[i];
+		err = c->ops->open(&c->source, c->env, &why);
+		return err ? errf(e, err, "membw.source = %s: %s", name, why.s) : 0;
+	}
+	return errf(e, -EINVAL, "membw.source = %s: choose imc, umc, df, pfm, pcm or resctrl",
+		    name);
+}
 
 /* The reason for none is that of the last source that is there but can't be read; a counter that is
  * not permitted says more than one that does not exist. */
@@ -62,7 +82,12 @@ static int find_source(struct collector *c, struct errbuf *e)
 {
 	struct errbuf best = {""}, pcm = {""};
 	int found = -ENOENT;
+	char name[16];
 
+	if (collector_option(c->env->options ? c->env->options : "", "membw.source", name,
+			     sizeof name) &&
+	    *name)
+		return forced_source(c, name, e);
 	for (size_t i = 0; i < sizeof sources / sizeof *sources; i++) {
 		struct errbuf why = {""};
 		int err = sources[i]->open(&c->source, c->env, &why);
@@ -82,8 +107,9 @@ static int find_source(struct collector *c, struct errbuf *e)
 		return errf(e, found, "no memory counters: %s", best.s);
 	return errf(
 		e, found,
-		"no memory counters: no memory controller in sysfs (a virtual machine?), %s, no "
-		"resctrl",
+		"no memory counters: no memory controller in sysfs (a virtual machine? measure on "
+		"the host), %s, no resctrl (CPUs with MBM: mount -t resctrl none "
+		"/sys/fs/resctrl)",
 		pcm.s);
 }
 

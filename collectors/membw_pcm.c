@@ -6,10 +6,10 @@
  * rows.
  *
  * PCM switches the NMI watchdog off and only switches it on again if it ends well: its state is
- * saved before and restored after. PCM_NO_RDT keeps it away from resctrl.
+ * saved before and restored after; the run's journal has it too, so that `dcn restore` can after a
+ * kill, when PCM ends by itself (its pipe is closed). PCM_NO_RDT keeps it away from resctrl.
  *
- * Limits: the first row comes after about a second, which open() waits for. If dcn is killed, PCM
- * ends by itself (its pipe is closed), but the watchdog stays as PCM left it.
+ * Limits: the first row comes after about a second, which open() waits for.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -293,11 +293,12 @@ static int pcm_open(struct membw_source **out, const struct collector_env *env, 
 	uint64_t until = clock_ns() + START_MS * NSEC_PER_MSEC;
 	int err;
 
-	(void)env;
 	if (!s)
 		return errf(e, -ENOMEM, "out of memory");
 	s->out = s->err = -1;
 	s->watchdog = watchdog_state();
+	if (s->watchdog && env->remember)
+		env->remember(WATCHDOG, (char[]){s->watchdog, '\0'});
 	s->t.share = 1;
 	err = spawn(s, e);
 	while (!err && !s->rows && !s->dead && clock_ns() < until) {

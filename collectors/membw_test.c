@@ -159,6 +159,28 @@ static void test_nothing_there(void **state)
 	kit_end(&k);
 }
 
+/* A source that is named is the only one asked. */
+static void test_named_source(void **state)
+{
+	struct collector_env env = {.options = "llc.events=x;membw.source=umc"};
+	struct errbuf e = {""};
+	struct kit k;
+
+	(void)state;
+	fake_machine(intel);
+	kit_begin(&k, "membw-imc");
+	env.proc_root = k.proc;
+	env.sys_root = k.sys;
+	assert_true(collector_membw.probe(&env, &e) < 0);
+	assert_non_null(strstr(e.s, "membw.source = umc: "));
+	env.options = "membw.source=mic";
+	assert_int_equal(collector_membw.probe(&env, &e), -EINVAL);
+	assert_non_null(strstr(e.s, "choose imc"));
+	env.options = "membw.source=imc";
+	assert_int_equal(collector_membw.probe(&env, &e), 0);
+	kit_end(&k);
+}
+
 /* --- resctrl --- */
 
 static void test_resctrl(void **state)
@@ -370,6 +392,7 @@ int main(void)
 		cmocka_unit_test(test_amd_df),
 		cmocka_unit_test(test_not_permitted),
 		cmocka_unit_test(test_nothing_there),
+		cmocka_unit_test(test_named_source),
 		cmocka_unit_test(test_resctrl),
 		cmocka_unit_test(test_resctrl_unavailable),
 		cmocka_unit_test(test_csv_one_socket),

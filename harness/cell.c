@@ -485,6 +485,7 @@ static int set_up(struct stage *s, bool observe, uint64_t seed, struct errbuf *e
 		.cgroup_dir = s->cg.dir[0] ? s->cg.dir : NULL,
 		.options = s->options,
 		.interval_ns = cell_ns(s->b->x, s->cell, "collect.interval"),
+		.remember = undo_file,
 	};
 	if (observe) {
 		bool active = cell_on(s->b->x, s->cell, "collect.active");

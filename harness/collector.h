@@ -32,6 +32,10 @@ struct collector_env {
 	const char *cgroup_dir;		  /* the stock server's memory cgroup, NULL if none */
 	const char *options; /* "key=value;key=value" from the experiment's [collect], may be "" */
 	uint64_t interval_ns;
+	/* A setting of the system that the collector, or a program it starts, is about to change:
+	 * its present text goes into the run's journal, from which `dcn restore` puts it back
+	 * after a kill. The collector itself puts it back in close(). May be NULL. */
+	void (*remember)(const char *path, const char *text);
 };
 
 struct collector; /* private to each */

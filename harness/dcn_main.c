@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "harness/aa.h"
 #include "harness/compare.h"
 #include "harness/describe.h"
 #include "harness/doctor.h"
@@ -45,6 +46,10 @@ static const char help[] =
 	"  compare DIR_A DIR_B     ratio B / A with confidence interval, metric by metric;\n"
 	"                          [--metrics a,b] [--json]\n"
 	"  compare --stacks A,B DIR    two stacks of one folder, paired within blocks\n"
+	"  aa DIR                  [--json] a stack against itself, with and without collectors: "
+	"is "
+	"a\n"
+	"                          difference found (workloads/aa.exp)\n"
 	"  headroom DIR            throughput as a share of the ceilings, each run against its "
 	"block's\n"
 	"  catalog DIR FILE        writes where the files of DIR lie on their disk, for "
@@ -212,6 +217,15 @@ static int cmd_compare(int argc, char **argv)
 	return compare(&o);
 }
 
+static int cmd_aa(int argc, char **argv)
+{
+	bool json = argc == 3 && !strcmp(argv[1], "--json");
+
+	if (argc != 2 + json)
+		return usage("aa takes a results folder");
+	return aa(argv[1 + json], json);
+}
+
 static int cmd_headroom(int argc, char **argv)
 {
 	return argc == 2 ? headroom(argv[1]) : usage("headroom takes a results folder");
@@ -263,9 +277,10 @@ static const struct command {
 	const char *name;
 	int (*run)(int argc, char **argv);
 } commands[] = {
-	{"run", cmd_run},	    {"describe", cmd_describe}, {"doctor", cmd_doctor},
-	{"plot", cmd_plot},	    {"report", cmd_report},	{"compare", cmd_compare},
-	{"headroom", cmd_headroom}, {"catalog", cmd_catalog},	{"restore", cmd_restore},
+	{"run", cmd_run},	  {"describe", cmd_describe}, {"doctor", cmd_doctor},
+	{"plot", cmd_plot},	  {"report", cmd_report},     {"compare", cmd_compare},
+	{"aa", cmd_aa},		  {"headroom", cmd_headroom}, {"catalog", cmd_catalog},
+	{"restore", cmd_restore},
 };
 
 static bool has(int argc, char **argv, const char *a, const char *b)

@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "harness/child.h"
 #include "harness/registry.h"
+#include "harness/undo.h"
 
 #ifndef DCN_VERSION
 #define DCN_VERSION "unknown"
@@ -69,7 +70,8 @@ static json_t *collectors(const struct bench *b)
 	struct collector_env env = {.proc_root = "/proc",
 				    .sys_root = "/sys",
 				    .options = "",
-				    .interval_ns = NSEC_PER_SEC};
+				    .interval_ns = NSEC_PER_SEC,
+				    .remember = undo_file};
 	json_t *j = json_object();
 
 	for (int i = 0; registry_collectors[i]; i++) {

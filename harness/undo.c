@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,10 +21,12 @@
 #include "base/log.h"
 #include "harness/cgroup.h"
 
-#define SCRATCH "/tmp/dcn-"
+#define SCRATCH	 "/tmp/dcn-"
+#define WATCHDOG "/proc/sys/kernel/nmi_watchdog" /* pcm-memory switches it off */
 
 static int journal = -1;
 static char journal_path[64];
+static bool file_known; /* the journal has it: as it was before the run */
 
 /* Field 22 of /proc/PID/stat, 0 if there is no such process. */
 static unsigned long long start_time(pid_t pid)
@@ -91,10 +94,22 @@ void undo_dir(const char *dir)
 {
 	line("dir %s\n", dir, 0, 0);
 }
+void undo_file(const char *path, const char *text)
+{
+	char s[96];
+
+	if (file_known || strcmp(path, WATCHDOG) != 0 || (*text != '0' && *text != '1'))
+		return;
+	file_known = true;
+	snprintf(s, sizeof s, WATCHDOG " %c", *text);
+	line("file %s\n", s, 0, 0);
+}
+
 #pragma GCC diagnostic pop
 
 void undo_close(void)
 {
+	file_known = false;
 	if (journal < 0)
 		return;
 	unlink(journal_path);
@@ -114,6 +129,22 @@ int undo_remove_dir(const char *dir)
 	if (strncmp(dir, SCRATCH, strlen(SCRATCH)) || strstr(dir, "/.."))
 		return -EINVAL;
 	return nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS) ? -errno : 0;
+}
+
+/* 1 if it was otherwise and is as before now. */
+static int put_back(const char *path, char was)
+{
+	char now = 0;
+	int fd = open(path, O_RDWR | O_CLOEXEC), n = 0;
+
+	if (fd < 0)
+		return 0;
+	if (read(fd, &now, 1) == 1 && now != was) {
+		log_info("%s is %c again", path, was);
+		n = pwrite(fd, &was, 1, 0) == 1;
+	}
+	close(fd);
+	return n;
 }
 
 static int play(const char *path)
@@ -137,6 +168,8 @@ static int play(const char *path)
 		} else if (sscanf(s, "dir %479[^\n]", arg) == 1 && !access(arg, F_OK)) {
 			log_info("removing %s", arg);
 			n += !undo_remove_dir(arg);
+		} else if (sscanf(s, "file " WATCHDOG " %1[01]", arg) == 1) {
+			n += put_back(WATCHDOG, arg[0]);
 		}
 	}
 	fclose(f);

@@ -1,8 +1,8 @@
 /* undo: what a run has put on the system, written down before it is there.
  *
- * /run/dcn-runs/run-PID.undo holds one line a thing: "pid P STARTTIME", "cgroup DIR", "dir DIR". A
- * run that ends well empties and removes it; `dcn restore` plays those whose owner is gone. (The
- * testbed keeps journals of its own, see harness/testbed.h.) Main thread.
+ * /run/dcn-runs/run-PID.undo holds one line a thing: "pid P STARTTIME", "cgroup DIR", "dir DIR",
+ * "file PATH TEXT". A run that ends well empties and removes it; `dcn restore` plays those whose
+ * owner is gone. (The testbed keeps journals of its own, see harness/testbed.h.) Main thread.
  */
 #ifndef HARNESS_UNDO_H
 #define HARNESS_UNDO_H
@@ -19,7 +19,10 @@ int undo_open(struct errbuf *e);
 void undo_pid(pid_t pid); /* a process was started */
 void undo_cgroup(const char *dir);
 void undo_dir(const char *dir); /* a scratch directory (below /tmp/dcn- only) */
-void undo_close(void);		/* all is undone */
+/* A setting of the system may be changed: its text now. The first call counts; only those settings
+ * that collectors are known to change are taken (see undo.c). */
+void undo_file(const char *path, const char *text);
+void undo_close(void); /* all is undone */
 /* Undo what dead runs left. Returns how many things, or -errno. */
 int undo_restore(struct errbuf *e);
 /* Remove a scratch directory and what is in it; refuses what is not ours. */

@@ -1,0 +1,115 @@
+#!/bin/bash
+# Counters from outside: instruments that are not ours must agree with the collectors, what a collector changes
+# on the system is put back also after kill -9, and a stack compared with itself is reported.
+# shellcheck disable=SC2154,SC2034,SC2016
+cd "$(dirname "$0")/.." || exit 1
+# shellcheck source=tests/lib.sh disable=SC2154,SC2034
+. tests/lib.sh
+
+DCN=${DCN:-build/dcn}
+need_root
+[ -x "$DCN" ] || { echo "skip all: $DCN is not built; make"; exit 77; }
+DCN=$(cd "$(dirname "$DCN")" && pwd)/dcn
+export DCN_PLOTS=$PWD/plots DCN_CONTENT=$tmp/content
+exp=$PWD/workloads/aa.exp
+small=(--quick --set sweep.stack=null --set run.duration=1s --set run.warmup=100ms --set content.hot=1MiB
+	--set content.cold=4MiB --set content.object_size=16KiB --set content.cache_budget=none
+	--set load.connections=4)
+
+# --- a stack against itself ---
+
+against_itself() {
+	local d=$tmp/aa rc
+	"$DCN" run "${small[@]}" --set run.repetitions=2 --out "$d" "$exp" 2>"$tmp/err" || { tail -n 3 "$tmp/err"; return 1; }
+	for f in aa.csv aa.svg aa.pdf aa.png; do
+		[ -s "$d/$f" ] || { echo "$f is missing: $(tail -n 2 "$tmp/err")"; return 1; }
+	done
+	grep -qF "$(sed -n "1s/^# //p" "$d/aa.csv")" "$d/aa.svg" || { echo "the figure does not say"; return 1; }
+	grep -q "A stack against itself</h2>" "$d/report.html" || { echo "the report does not say"; return 1; }
+	python3 - "$d" <<'END'
+import csv, math, sys
+rows = list(csv.DictReader(open(sys.argv[1] + "/runs.csv")))
+assert len(rows) == 8, len(rows)
+lines = list(csv.DictReader(l for l in open(sys.argv[1] + "/aa.csv") if l[0] != "#"))
+assert {l["key"] for l in lines} == {"twin", "active"}, lines
+assert {l["metric"] for l in lines} >= {"net_gbps", "latency_ms_p99", "host_cpu_s_per_gb"}, lines
+for l in lines:
+    # by hand: the mean over blocks of the difference of mean logarithms
+    side = lambda r: r["twin"] == "2" if l["key"] == "twin" else r["active"] == "on"
+    d = []
+    for b in ("1", "2"):
+        of = [r for r in rows if r["repetition"] == b]
+        if any(r["valid"] != "1" or not float(r[l["metric"]] or 0) for r in of):
+            continue
+        mean = lambda s: sum(math.log(float(r[l["metric"]])) for r in of if side(r) == s) / 2
+        d.append(mean(True) - mean(False))
+    assert int(l["blocks"]) == len(d)
+    assert abs(float(l["ratio"]) / math.exp(sum(d) / len(d)) - 1) < 1e-4, l
+for r in rows:
+    cpu = float(r["collect_cpu_pct"])
+    assert cpu >= 0
+    if r["active"] == "on": # sampling at 100 ms costs at most 1 % of one core
+        assert r["stack_cpu_pct"] and cpu <= 1, cpu
+    else: # nothing but the CPU is measured
+        assert not r["stack_cpu_pct"] and not r["net_tx_gbps"] and r["host_cpu_s_per_gb"], r
+END
+}
+
+# --- the NMI watchdog ---
+
+# A pcm-memory that switches the watchdog off, prints numbers, and does not clean up.
+fake_pcm() {
+	mkdir -p "$tmp/bin"
+	cat >"$tmp/bin/pcm-memory" <<END
+#!/bin/bash
+trap '' TERM
+echo 0 >/proc/sys/kernel/nmi_watchdog
+head -n 2 $PWD/tests/fixtures/collectors/pcm/one-socket.csv
+while tail -n 1 $PWD/tests/fixtures/collectors/pcm/one-socket.csv; do sleep 0.1; done 2>/dev/null
+END
+	chmod 755 "$tmp/bin/pcm-memory"
+}
+
+# In a mount namespace of its own: there the watchdog is a file of ours, at first 1.
+with_watchdog() { # script
+	echo 1 >"$tmp/watchdog"
+	PATH="$tmp/bin:$PATH" DCN=$DCN TMP=$tmp EXP=$exp unshare -m bash -c \
+		'mount --make-rprivate / && mount --bind "$TMP/watchdog" /proc/sys/kernel/nmi_watchdog || exit 9
+'"$1" 2>"$tmp/err"
+}
+
+pcm_run='"$DCN" run --no-plot --quick --set sweep.stack=null --set run.duration=300ms --set run.warmup=100ms --set content.hot=1MiB \
+	--set content.cold=4MiB --set content.object_size=16KiB --set content.cache_budget=none --set load.connections=4 \
+	--set run.repetitions=1 --set collect.collectors=membw --set collect.membw.source=pcm \
+	--set sweep.active=on --set sweep.twin=1'
+
+watchdog_after_run() {
+	with_watchdog "$pcm_run"' --out "$TMP/pcm" "$EXP" >/dev/null; [ "$(cat /proc/sys/kernel/nmi_watchdog)" = 1 ]' ||
+		{ echo "the watchdog is $(cat "$tmp/watchdog"): $(tail -n 2 "$tmp/err")"; return 1; }
+	python3 -c "
+import csv
+r = list(csv.DictReader(open('$tmp/pcm/runs.csv')))[0]
+assert r['mem_source'] == '5' and abs(float(r['mem_read_gbps']) / 32 - 1) < 0.25, r['mem_read_gbps']" # 4,000 MB/s
+}
+
+watchdog_after_kill() {
+	with_watchdog "$pcm_run"' --set run.warmup=20s --out "$TMP/pcmk" "$EXP" >/dev/null &
+		pid=$!
+		for i in $(seq 200); do grep -q "^file " /run/dcn-runs/run-$pid.undo 2>/dev/null &&
+			[ "$(cat /proc/sys/kernel/nmi_watchdog)" = 0 ] && break; sleep 0.1; done
+		[ "$(cat /proc/sys/kernel/nmi_watchdog)" = 0 ] || { kill $pid; echo never >&2; exit 8; }
+		sleep 0.5; kill -KILL $pid; wait $pid 2>/dev/null
+		[ "$(cat /proc/sys/kernel/nmi_watchdog)" = 0 ] || { echo "nothing to restore" >&2; exit 7; }
+		"$DCN" restore && [ "$(cat /proc/sys/kernel/nmi_watchdog)" = 1 ]' ||
+		{ echo "the watchdog is $(cat "$tmp/watchdog"): $(tail -n 2 "$tmp/err")"; return 1; }
+}
+
+check "a stack against itself: figure, report, ratios by hand, collectors below 1 % of a core" against_itself
+fake_pcm
+if [ -e /proc/sys/kernel/nmi_watchdog ] && unshare -m true 2>/dev/null; then
+	check "pcm-memory: the NMI watchdog is as before after a run" watchdog_after_run
+	check "pcm-memory: dcn restore puts the NMI watchdog back after kill -9" watchdog_after_kill
+else
+	echo "skip the NMI watchdog: this kernel has none, or no mount namespaces"
+fi
+finish
