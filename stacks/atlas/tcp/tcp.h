@@ -178,7 +178,8 @@ void tcp_avail(struct tcp_conn *c, uint64_t end);
  * keeps track of those and starts reads only behind them. false: nothing now. */
 bool tcp_next(struct tcp_conn *c, struct tcp_want *w);
 /* Smallest new-data pull worth starting now is `bytes` (default 0: any): below it want() waits
- * unless nothing is in flight (RFC 9293 3.8.6.2.1, sender's silly window syndrome avoidance). */
+ * unless nothing is in flight (RFC 9293 3.8.6.2.1, sender's silly window syndrome avoidance). At
+ * most a quarter of what may be in flight is waited for, whatever `bytes` says. */
 void tcp_set_min_pull(struct tcp_conn *c, uint32_t bytes);
 /* The retransmission `w` can't be produced now; it will be offered again. */
 void tcp_unwant(struct tcp_conn *c, const struct tcp_want *w);

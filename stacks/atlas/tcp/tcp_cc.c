@@ -171,13 +171,16 @@ void tcp_cc_restart(struct tcp_conn *c)
 	c->last_tx = c->s->now;
 }
 
+/* The newest round trip counts where it is shorter than the average: one ACK that a busy peer held
+ * back would slow down what follows for many round trips. */
 uint64_t tcp_cc_pacing(const struct tcp_conn *c)
 {
+	uint32_t rtt = c->rack_rtt_us ? min32(c->srtt_us, c->rack_rtt_us) : c->srtt_us;
 	uint64_t rate;
 
-	if (!c->s->cfg.pacing || c->srtt_us < PACE_MIN_RTT_US)
+	if (!c->s->cfg.pacing || rtt < PACE_MIN_RTT_US)
 		return 0;
-	rate = (uint64_t)c->cwnd * 1000000 / c->srtt_us;
+	rate = (uint64_t)c->cwnd * 1000000 / rtt;
 	rate = c->cwnd < c->ssthresh / 2 ? rate * 2 : rate * 6 / 5;
 	return rate ? rate : 1;
 }

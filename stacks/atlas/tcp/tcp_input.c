@@ -151,7 +151,7 @@ static void conn_input(struct tcp_conn *c, const struct tcp_seg *g)
 	if (c->state == TS_CLOSED)
 		return;
 	tcp_send_fin(c);
-	tcp_kick(c);
+	tcp_kick_later(c);
 }
 
 void tcp_input(struct tcp_stack *s, const struct tcp_seg *g, uint64_t now_ns)

@@ -218,16 +218,29 @@ bool tcp_resend_fin(struct tcp_conn *c, struct tcp_chunk *k)
 	return true;
 }
 
-void tcp_ack_now(struct tcp_conn *c)
+/* Join the flush list. */
+static void later(struct tcp_conn *c, uint32_t why)
 {
 	struct tcp_stack *s = c->s;
 
-	c->flags |= CF_ACK_NOW;
+	c->flags |= why;
 	if (c->flags & CF_ACKQ)
 		return;
 	c->flags |= CF_ACKQ;
 	c->ackq_next = s->ackq;
 	s->ackq = conn_idx(c);
+}
+
+void tcp_ack_now(struct tcp_conn *c)
+{
+	later(c, CF_ACK_NOW);
+}
+
+/* What a burst of ACKs has opened leaves together: one large segment in place of many small ones.
+ */
+void tcp_kick_later(struct tcp_conn *c)
+{
+	later(c, CF_KICK);
 }
 
 void tcp_flush_acks(struct tcp_stack *s, uint64_t now_ns)
@@ -241,6 +254,10 @@ void tcp_flush_acks(struct tcp_stack *s, uint64_t now_ns)
 
 		i = c->ackq_next;
 		c->flags &= ~CF_ACKQ;
+		if (c->flags & CF_KICK) {
+			c->flags &= ~CF_KICK;
+			tcp_kick(c); /* the ACK rides on what leaves */
+		}
 		if (c->flags & CF_ACK_NOW && c->state != TS_CLOSED && !tcp_send_ack(c))
 			tcp_ack_now(c);
 	}

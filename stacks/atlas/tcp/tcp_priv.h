@@ -70,6 +70,7 @@
 #define NVP_NS		(300 * NSEC_PER_SEC)	       /* RFC 7661 4.4.3 */
 #define MIN_RTT_WIN_NS	(150 * NSEC_PER_SEC)	       /* half of min_rtt's memory */
 #define PACE_QUANTUM_NS (1 * NSEC_PER_MSEC)
+#define DEFER_NS	(1 * NSEC_PER_MSEC)
 #define PACE_CREDIT_NS	(2 * NSEC_PER_MSEC) /* what a late pacer may make up for */
 #define SYNACK_TRIES	5
 #define KEEPALIVE_TRIES 8
@@ -141,6 +142,7 @@ enum {
 	CF_PMTU = 1 << 23,   /* in recovery because of a smaller MTU, not of congestion */
 	CF_WSCALE = 1 << 24, /* window scaling negotiated */
 	CF_TLP_ASKED = 1 << 25, /* the probe was handed out */
+	CF_KICK = 1 << 26,	/* look for something to send with the next flush */
 };
 
 enum {
@@ -473,6 +475,7 @@ bool tcp_send_fin(struct tcp_conn *c); /* if it is its turn */
 bool tcp_resend_fin(struct tcp_conn *c, struct tcp_chunk *k);
 void tcp_fin_left(struct tcp_conn *c);
 void tcp_ack_now(struct tcp_conn *c);
+void tcp_kick_later(struct tcp_conn *c); /* tcp_kick() with the next flush */
 void tcp_challenge(struct tcp_conn *c);
 void tcp_retry_later(struct tcp_conn *c);
 /* Header without options done before; options first (they set hdr_len), then tcp_hdr_put(). */
@@ -481,6 +484,7 @@ void tcp_hdr_ts(struct tcp_out *o, uint32_t val, uint32_t ecr);
 
 /* tcp_pull.c: what may be sent */
 uint64_t tcp_usable_end(const struct tcp_conn *c);
+uint32_t tcp_frame_max(const struct tcp_conn *c);  /* payload of one segment of new bytes */
 bool tcp_window_blocked(const struct tcp_conn *c); /* nothing in flight, the window is the reason */
 void tcp_kick(struct tcp_conn *c);		   /* want() if there is something to do */
 

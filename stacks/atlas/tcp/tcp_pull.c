@@ -38,6 +38,17 @@ uint64_t tcp_usable_end(const struct tcp_conn *c)
 	return c->snd_nxt;
 }
 
+/* Where nothing is paced a round trip is what both ends' work takes: two segments a window let one
+ * end work while the other does. */
+uint32_t tcp_frame_max(const struct tcp_conn *c)
+{
+	uint32_t max = tcp_max_push(c), half = c->cwnd / 2;
+
+	if (half >= max || !c->s->cfg.pacing || tcp_cc_pacing(c))
+		return max;
+	return max32(half - half % c->mss, c->mss);
+}
+
 bool tcp_window_blocked(const struct tcp_conn *c)
 {
 	return c->head == NONE && tcp_can_tx(c) && c->avail_end > c->snd_nxt &&
@@ -52,6 +63,22 @@ static uint64_t pace_burst(const struct tcp_conn *c, uint64_t rate)
 	uint64_t owed = rate * late / NSEC_PER_SEC;
 
 	return tcp_pace_quantum(c, rate) + owed - owed % c->mss;
+}
+
+/* Better to let some more ACKs come than to send `fresh` bytes now? A segment costs the same
+ * whatever its size, at both ends and at every hop, so it should be a third of the window, or what
+ * the pacer gives at once. Never in recovery, never when that ACK may be far off, and not after a
+ * pause. (The rules, without the numbers' reasons, are those of Linux's tcp_tso_should_defer().) */
+static bool defer(const struct tcp_conn *c, uint32_t fresh, uint64_t rate)
+{
+	const struct tcp_chunk *head = chunk_at(c, c->head);
+	uint32_t goal = rate ? tcp_pace_quantum(c, rate) : tcp_max_push(c);
+
+	if (c->ca_state != CA_OPEN || !head || fresh >= min32(goal, c->cwnd / 3))
+		return false;
+	if (c->s->now - c->last_tx > DEFER_NS || c->flags & CF_TLP_NEW)
+		return false;
+	return tcp_age(c, head->sent_ns) >= (uint64_t)c->srtt_us * NSEC_PER_USEC / 2;
 }
 
 /* How far reads may go now. Sets the pacing deadline if that is what holds them. */
@@ -70,6 +97,9 @@ static uint64_t pull_limit(struct tcp_conn *c)
 	if (fresh < c->min_pull && end < c->avail_end && c->snd_nxt > c->snd_una)
 		return c->pull_end;
 	rate = tcp_cc_pacing(c);
+	if (end < min64(c->avail_end, c->snd_wnd_end) &&
+	    defer(c, (uint32_t)(end - c->snd_nxt), rate))
+		return c->pull_end;
 	if (!rate)
 		return end;
 	if (now < c->pace_next) {

@@ -36,7 +36,7 @@ static uint32_t push_one(struct tcp_conn *c, const struct iovec *iov, int niov, 
 	struct iovec cut[TCP_IOV_MAX];
 	struct tcp_chunk *k;
 	uint64_t off = c->snd_nxt, end = tcp_usable_end(c);
-	uint32_t n = (uint32_t)min64(end - off, min32(len, tcp_max_push(c)));
+	uint32_t n = (uint32_t)min64(end - off, min32(len, tcp_frame_max(c)));
 	bool fin;
 	uint8_t flags = TCP_ACK;
 

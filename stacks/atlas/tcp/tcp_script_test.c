@@ -7,6 +7,7 @@
  *     config mss=1460 push=1460 cc=newreno pacing=0 rcv_wnd=65535 idle=60 keepalive=0 timewait=1
  *     +0 open [mss N] [sack] [ts] [wscale N] [win N]     handshake, 10 ms; ESTABLISHED
  *     +0 < S. 1:1001(1000) ack 1 win 500 <sack 1:2 4:5, ts 7, mss 1460>    the peer sends
+ *     +0 <+ . 1:1(0) ack 1461                            the same; the next line: same burst
  *     +0 > P. 1:1461(1460) ack 1 win 500 <...>           the server must send, at that time
  *     +0 avail N | end | abort | resume                  the source has N bytes in all, ...
  *     +0 hold | release                                  the source is (not) busy: no pushes
@@ -53,7 +54,7 @@ struct script {
 	struct tcp_cfg cfg;
 	struct tcp_conn *c;
 	uint64_t now;
-	bool have_iss, closed, hold, rx_fin;
+	bool have_iss, closed, hold, rx_fin, burst;
 	enum tcp_reason reason;
 	uint32_t iss, irs, ts_base, ts_last, rx, consume;
 	uint64_t avail, acked;
@@ -295,7 +296,8 @@ static void do_in(struct script *x, char *s)
 	if (!parse_pkt(x, s, true, &p))
 		return;
 	tcp_input(x->s, &p.g, x->now);
-	settle(x);
+	if (!x->burst)
+		settle(x);
 }
 
 static void compare(struct script *x, const struct pkt *p, const struct sent *o, uint64_t at)
@@ -524,12 +526,14 @@ static void do_line(struct script *x, char *s)
 		do_out(x, s, at);
 		return;
 	}
-	advance(x, at, false);
+	if (!x->burst)
+		advance(x, at, false);
 	if (x->nout) {
 		compare(x, &(struct pkt){.g = {.seq = ~x->out[0].g.seq}}, &x->out[0], x->out[0].at);
 		return;
 	}
-	if (!strcmp(verb, "<"))
+	x->burst = !strcmp(verb, "<+");
+	if (x->burst || !strcmp(verb, "<"))
 		do_in(x, s);
 	else if (!strcmp(verb, "open"))
 		do_open(x, s);

@@ -443,6 +443,30 @@ static void test_wheel(void **state)
 	tcp_stack_free(s);
 }
 
+static void test_pacing(void **state)
+{
+	struct tcp_stack s = {.cfg = {.pacing = true, .mss = 1460, .max_push = 65000}};
+	struct tcp_conn c = {
+		.s = &s, .mss = 1460, .cwnd = 146000, .ssthresh = 146000, .srtt_us = 10000};
+
+	(void)state;
+	assert_int_equal(tcp_cc_pacing(&c), 14600000 * 6 / 5);
+	c.cwnd = 70000; /* slow start */
+	assert_int_equal(tcp_cc_pacing(&c), 7000000 * 2);
+	c.rack_rtt_us = 20000; /* the newest round trip was a long one: the average counts */
+	assert_int_equal(tcp_cc_pacing(&c), 7000000 * 2);
+	c.rack_rtt_us = 5000; /* the average was spoilt */
+	assert_int_equal(tcp_cc_pacing(&c), 14000000 * 2);
+	assert_int_equal(tcp_frame_max(&c), 65000);
+	c.rack_rtt_us = 100; /* too short to be paced: two segments a window */
+	assert_int_equal(tcp_cc_pacing(&c), 0);
+	assert_int_equal(tcp_frame_max(&c), 23 * 1460);
+	c.cwnd = 2000;
+	assert_int_equal(tcp_frame_max(&c), 1460);
+	c.cwnd = 140000;
+	assert_int_equal(tcp_frame_max(&c), 65000);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -451,6 +475,7 @@ int main(void)
 		cmocka_unit_test(test_cubic),	cmocka_unit_test(test_same_instant),
 		cmocka_unit_test(test_hystart), cmocka_unit_test(test_siphash),
 		cmocka_unit_test(test_parse),	cmocka_unit_test(test_wheel),
+		cmocka_unit_test(test_pacing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
