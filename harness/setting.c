@@ -93,7 +93,9 @@ const struct setting settings[] = {
 	{"stack", "buffers", SETTING_COUNT, "", NULL, 1, 1e7, "atlas: I/O buffers"},
 	{"stack", "record_size", SETTING_SIZE, "", NULL, 512, 16384,
 	 "atlas: bytes of a TLS record"},
-	{"stack", "pull", SETTING_SIZE, "", NULL, 512, 16 * KIB *KIB, "atlas: smallest read"},
+	{"stack", "pull", SETTING_SIZE, "", NULL, 512, 16 * KIB *KIB, "atlas: longest read"},
+	{"stack", "min_pull", SETTING_SIZE, "", NULL, 0, 64 * KIB,
+	 "atlas: window that must open before it is read for"},
 	{"stack", "idle", SETTING_DURATION, "", NULL, 0, 3600 * SEC,
 	 "idle timeout of a connection"},
 	{"stack", "device", SETTING_TEXT, "", NULL, 0, 0, "atlas: storage back end, e.g. uring"},
@@ -124,7 +126,7 @@ const struct setting settings[] = {
 	 "off = CPUs are read at the window's ends, nothing else: what collectors cost (dcn aa)"},
 	{"collect", "llc.events", SETTING_TEXT, "", NULL, 0, 0, "extra events by libpfm4 name"},
 	{"collect", "membw.source", SETTING_TEXT, "", NULL, 0, 0,
-	 "force a source: imc, umc, pcm, resctrl"},
+	 "force a source: imc, umc, df, pfm, pcm, resctrl"},
 	{"collect", "model.options", SETTING_TEXT, "", NULL, 0, 0, "of the memory-traffic model"},
 };
 const int settings_n = sizeof settings / sizeof *settings;

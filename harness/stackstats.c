@@ -94,25 +94,26 @@ void stackstats_metrics(const json_t *start, const json_t *end, struct metrics *
 		all_missing(m, "the stack has no statistics of its own");
 		return;
 	}
-	w.body = grown(&w, "copied", "bytes_body");
+	w.body = grown(&w, "copied", "at_bytes_body");
 	/* by bytes: what the stack calls a segment is cut up below it */
 	metrics_set(m, "retrans_pct", 100 * grown(&w, "tcp", "bytes_rexmit") / bytes);
 	metrics_set(m, "copied_pct", 100 * grown(&w, "io", "tx_copied_bytes") / bytes);
 	ratio(&w, "syscalls_per_mb",
 	      1e6 * (grown(&w, "nvme", "syscalls") + grown(&w, "io", "tx_calls") +
-		     grown(&w, "io", "rx_calls") + grown(&w, "copied", "sleeps")),
+		     grown(&w, "io", "rx_calls") + grown(&w, "copied", "at_sleeps")),
 	      w.body);
 	ratio(&w, "copied_per_body_byte",
-	      grown(&w, "io", "tx_copied_bytes") + grown(&w, "copied", "bytes_copied"), w.body);
+	      grown(&w, "io", "tx_copied_bytes") + grown(&w, "copied", "at_bytes_copied"), w.body);
 	ratio(&w, "tx_burst", grown(&w, "io", "tx_frames"), grown(&w, "io", "tx_calls"));
-	ratio(&w, "rx_burst", grown(&w, "io", "rx_frames"), grown(&w, "copied", "rx_bursts"));
-	ratio(&w, "submit_batch", grown(&w, "copied", "reads"), grown(&w, "nvme", "submits"));
-	ratio(&w, "completion_batch", grown(&w, "copied", "completions"),
-	      grown(&w, "copied", "reaps"));
+	ratio(&w, "rx_burst", grown(&w, "io", "rx_frames"), grown(&w, "copied", "at_rx_bursts"));
+	ratio(&w, "submit_batch", grown(&w, "copied", "at_reads"), grown(&w, "nvme", "submits"));
+	ratio(&w, "completion_batch", grown(&w, "copied", "at_completions"),
+	      grown(&w, "copied", "at_reaps"));
 	ratio(&w, "tx_frame_bytes", grown(&w, "io", "tx_bytes"), grown(&w, "io", "tx_frames"));
-	ratio(&w, "read_bytes", grown(&w, "copied", "bytes_read"), grown(&w, "copied", "reads"));
-	useful = grown(&w, "copied", "turns_useful");
-	empty = grown(&w, "copied", "turns_empty");
+	ratio(&w, "read_bytes", grown(&w, "copied", "at_bytes_read"),
+	      grown(&w, "copied", "at_reads"));
+	useful = grown(&w, "copied", "at_turns_useful");
+	empty = grown(&w, "copied", "at_turns_empty");
 	ratio(&w, "turns_useful_per_mb", 1e6 * useful, w.body);
 	ratio(&w, "turns_empty_pct", 100 * empty, useful + empty);
 	stages(&w);

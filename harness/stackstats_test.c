@@ -17,12 +17,13 @@ static json_t *worker(int k, int stages)
 			 "tcp", "bytes_out", 1100000 * k, "bytes_rexmit", 11000 * k, /* 1 % */
 			 "nvme", "syscalls", 3 * k, "submits", 2 * k, "io", "tx_frames", 40 * k,
 			 "tx_calls", 4 * k, "rx_calls", 0, "rx_frames", 30 * k, "tx_bytes",
-			 1200000 * k, "tx_copied_bytes", 1200000 * k, "copied", "bytes_body",
-			 1000000 * k, "bytes_copied", 300000 * k, "sleeps", 1 * k, "rx_bursts",
-			 10 * k, "reads", 16 * k, "bytes_read", 16 * 65536 * k, "completions",
-			 16 * k, "reaps", 8 * k, "turns_useful", 30 * k, "turns_empty", 10 * k,
-			 "stages", "on", stages, "hz", (json_int_t)2000000000, "borders", 100 * k,
-			 "border_cycles", 30, "cycles", "seal", 200000 * k, "idle", 100000 * k);
+			 1200000 * k, "tx_copied_bytes", 1200000 * k, "copied", "at_bytes_body",
+			 1000000 * k, "at_bytes_copied", 300000 * k, "at_sleeps", 1 * k,
+			 "at_rx_bursts", 10 * k, "at_reads", 16 * k, "at_bytes_read",
+			 16 * 65536 * k, "at_completions", 16 * k, "at_reaps", 8 * k,
+			 "at_turns_useful", 30 * k, "at_turns_empty", 10 * k, "stages", "on",
+			 stages, "hz", (json_int_t)2000000000, "borders", 100 * k, "border_cycles",
+			 30, "cycles", "seal", 200000 * k, "idle", 100000 * k);
 }
 
 static json_t *stats(int k, int stages)

@@ -91,7 +91,7 @@ memory() {
 	local few many
 	rss_with 1000 && few=$rss && rss_with 4000 && many=$rss || return 1
 	echo "resident: $few KB with 1000 TLS connections, $many KB with 4000"
-	[ $((few - 256 * 64)) -le $((64 * 1024)) ] && [ $((many - few)) -le $((3000 * 4)) ]
+	[ $((few - 256 * 68)) -le $((64 * 1024)) ] && [ $((many - few)) -le $((3000 * 4)) ]
 }
 
 usage() { # expected exit, expected words, arguments...

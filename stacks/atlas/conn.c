@@ -42,6 +42,7 @@ static void *conn_accept(void *ctx, struct tcp_conn *tcp, const struct tcp_tuple
 			return NULL;
 		}
 	}
+	tcp_set_min_pull(tcp, w->opt->min_pull);
 	stat_add(&w->st->conns, 1);
 	return c;
 }

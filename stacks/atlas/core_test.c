@@ -33,6 +33,8 @@ struct tcp_conn {
 	bool ended, aborted;
 	uint8_t wire[WIRE_MAX];
 	uint64_t sent_again, mismatch;
+	uint32_t min_pull;
+	uint64_t pushes; /* of new bytes, that left */
 };
 
 static struct tcp_conn peer;
@@ -77,6 +79,8 @@ int tcp_push(struct tcp_conn *c, uint64_t off, const struct iovec *iov, int niov
 		}
 	}
 	assert_int_equal(total, len);
+	if (fresh && done)
+		c->pushes++;
 	if (fresh)
 		c->nxt += done;
 	else
@@ -111,6 +115,11 @@ void tcp_abort(struct tcp_conn *c)
 void tcp_rx_resume(struct tcp_conn *c)
 {
 	(void)c;
+}
+
+void tcp_set_min_pull(struct tcp_conn *c, uint32_t bytes)
+{
+	c->min_pull = bytes;
 }
 
 uint64_t tcp_snd_nxt(const struct tcp_conn *c)
@@ -201,7 +210,7 @@ static void rig_up(const char *variant, unsigned int buffers, bool tls)
 	TAILQ_INIT(&w->serve);
 	if (nvme_open(&w->nvme,
 		      &(struct nvme_cfg){.device = "uring:",
-					 .region_bytes = (size_t)buffers * BUF_BYTES,
+					 .region_bytes = (size_t)buffers * BUF_STRIDE,
 					 .depth = 64,
 					 .max_ns = 64},
 		      &e))
@@ -228,6 +237,7 @@ static void rig_up(const char *variant, unsigned int buffers, bool tls)
 	}
 	peer.user = conn_tcp_ops.accept(w, &peer, &peer.t);
 	assert_non_null(peer.user);
+	assert_int_equal(peer.min_pull, rig.opt.record_size + TLS_OVERHEAD); /* one record */
 	peer.window = 1 << 20;
 }
 
@@ -481,6 +491,76 @@ static void test_reads_at_once(void **state)
 	reads_at_once(true);
 }
 
+/* ACKs as a network paces them: each opens the window by two segments. TCP's rule is played here
+ * (want only when a smallest pull is open, or nothing is in flight). Then no byte is read twice,
+ * and what leaves are records, not segments. */
+static void paced_acks(bool tls, uint32_t min_pull)
+{
+	uint64_t told, start;
+
+	rig_up("", 32, tls);
+	if (tls)
+		handshake();
+	peer.min_pull = min_pull;
+	start = peer.una = peer.window = peer.nxt;
+	ask();
+	peer.window = told = start + 64000;
+	conn_tcp_ops.want(NULL, &peer);
+	while (peer.nxt < peer.avail || peer.avail < FILE_BYTES) {
+		settle();
+		peer.una = peer.una + 2920 < peer.nxt ? peer.una + 2920 : peer.nxt;
+		conn_tcp_ops.acked(NULL, &peer, peer.una);
+		peer.window = peer.una + 64000;
+		if (peer.window - told < peer.min_pull && peer.window < peer.avail &&
+		    peer.nxt > peer.una) {
+			peer.window = told; /* not opened yet */
+			continue;
+		}
+		told = peer.window;
+		conn_tcp_ops.want(NULL, &peer);
+	}
+	expect_body(rig.file);
+	assert_int_equal(rig.st.bufs_stolen, 0);
+	assert_true(rig.st.bytes_read < FILE_BYTES + 8192);
+	if (min_pull) {
+		/* an opening ends one record and begins the next: two frames */
+		assert_true(peer.pushes <= 2 * (peer.nxt - start) / min_pull + 8);
+		assert_true(rig.st.reads <= FILE_BYTES / rig.opt.record_size + 2);
+	} else {
+		assert_true(peer.pushes > (peer.nxt - start) / 2920 / 2); /* the rule matters */
+	}
+	ack(peer.nxt);
+	rig_down();
+}
+
+static void test_paced_acks(void **state)
+{
+	(void)state;
+	paced_acks(true, 15872 + TLS_OVERHEAD);
+	paced_acks(false, 15872 + TLS_OVERHEAD);
+	paced_acks(true, 0);
+}
+
+/* Buffers: as many as asked for, apart by a page more than they hold, within the region. */
+static void test_buffer_layout(void **state)
+{
+	struct worker *w = &rig.w;
+	size_t bytes;
+	uint8_t *region;
+
+	(void)state;
+	rig_up("", 7, false);
+	region = nvme_region(w->nvme, &bytes);
+	assert_int_equal(w->nbufs, 7);
+	for (unsigned int i = 0; i < w->nbufs; i++) {
+		assert_int_equal((w->bufs[i].mem - region) % 4096, 0);
+		assert_true(w->bufs[i].mem + BUF_BYTES <= region + bytes);
+		assert_true(i == 0 || w->bufs[i].mem - w->bufs[i - 1].mem == BUF_STRIDE);
+	}
+	assert_true(BUF_STRIDE % (64 << 10) != 0);
+	rig_down();
+}
+
 static void test_few_buffers(void **state)
 {
 	(void)state;
@@ -624,6 +704,8 @@ int main(void)
 		cmocka_unit_test(test_windows_plain),
 		cmocka_unit_test(test_windows_tls),
 		cmocka_unit_test(test_reads_at_once),
+		cmocka_unit_test(test_paced_acks),
+		cmocka_unit_test(test_buffer_layout),
 		cmocka_unit_test(test_few_buffers),
 		cmocka_unit_test(test_file_overwritten),
 		cmocka_unit_test(test_file_overwritten_held),

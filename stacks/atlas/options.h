@@ -19,7 +19,8 @@ struct options {
 	bool has_gw;
 	uint16_t port, tls_port;
 	unsigned int workers, io_window, buffers, max_conns, max_files, spin_us;
-	uint32_t record_size, pull_recs, max_push, min_pull;
+	uint32_t record_size, pull_recs, max_push;
+	uint32_t min_pull; /* bytes of the stream a window must open by before they are read */
 	uint64_t idle_ns, timewait_ns;
 	enum tcp_cc cc;
 	bool pacing, stages;

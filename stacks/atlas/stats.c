@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "stacks/atlas/options.h"
+#include "stacks/atlas/core.h"
 
 struct stats {
 	const struct options *opt;
@@ -99,10 +99,13 @@ static json_t *copy_json(const struct wstats *w)
 #undef F
 	};
 	json_t *o = json_object();
+	char key[48];
 
-	json_object_set_new(o, "t_ns", json_integer((json_int_t)w->t_ns));
-	for (int i = 0; i < WSTATS_COUNTERS; i++)
-		json_object_set_new(o, name[i], json_integer((json_int_t)w->copy[i]));
+	json_object_set_new(o, "at_ns", json_integer((json_int_t)w->t_ns));
+	for (int i = 0; i < WSTATS_COUNTERS; i++) {
+		snprintf(key, sizeof key, "at_%s", name[i]);
+		json_object_set_new(o, key, json_integer((json_int_t)w->copy[i]));
+	}
 	return o;
 }
 
@@ -207,7 +210,8 @@ static char *stats_json(struct stats *s)
 	json_object_set_new(o, "io_window", json_integer(s->opt->io_window));
 	json_object_set_new(o, "record_size", json_integer(s->opt->record_size));
 	json_object_set_new(o, "buffers", json_integer(s->opt->buffers));
-	json_object_set_new(o, "buffer_bytes", json_integer(65536));
+	json_object_set_new(o, "buffer_bytes", json_integer(BUF_BYTES));
+	json_object_set_new(o, "buffer_stride", json_integer(BUF_STRIDE));
 	json_object_set_new(o, "t_ns", json_integer((json_int_t)clock_ns()));
 	for (unsigned int i = 0; i < s->opt->workers; i++)
 		json_array_append_new(workers, worker_json(stats_worker(s, i)));

@@ -304,7 +304,7 @@ static int open_disk(struct worker *w, struct errbuf *e)
 {
 	const struct options *o = w->opt;
 	struct nvme_cfg cfg = {.device = o->device,
-			       .region_bytes = (size_t)o->buffers * BUF_BYTES,
+			       .region_bytes = (size_t)o->buffers * BUF_STRIDE,
 			       .depth = o->io_window,
 			       .max_ns = o->max_files,
 			       .flags = NVME_STAMP};
