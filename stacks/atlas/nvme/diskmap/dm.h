@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0 */
 /* dm: inside the module. Who locks what: ctrl->admin the admin queue; queue->lock one queue and its
  * owner; a queue is only used by the file that attached it. Order: ctrl->attach, queue->lock,
- * ctrl->admin.
+ * ctrl->admin. mmap() comes with the program's mmap_lock and takes queue->lock, so a program's
+ * memory is never touched under these: it is copied before or afterwards. (A program can also make
+ * such a copy take forever.)
  */
 #ifndef DISKMAP_DM_H
 #define DISKMAP_DM_H
@@ -137,7 +139,9 @@ void dm_queue_free(struct dm_queue *q);
 int dm_queue_attach(struct dm_queue *q, const struct diskmap_attach *a);
 void dm_queue_detach(struct dm_queue *q);
 int dm_queue_bell(struct dm_queue *q, const struct diskmap_bell *b);
-int dm_queue_submit(struct dm_queue *q, struct diskmap_submit *s);
+/* `copied` commands in the kernel's memory; the program wanted s->count. */
+int dm_queue_submit(struct dm_queue *q, struct diskmap_submit *s, const struct diskmap_cmd *cmds,
+		    u32 copied);
 bool dm_queue_waits(const struct dm_queue *q);
 
 #endif

@@ -347,6 +347,43 @@ static void races(int seconds)
 	say("  and the victim's memory", victim_intact(), "changed");
 }
 
+/* One thread maps and unmaps while the other submits commands from a page that is not there: each
+ * then wants what the other might hold. A module that locked both ways would stop here for good. */
+static void *remap(void *arg)
+{
+	(void)arg;
+	while (racing) {
+		void *p = mmap(NULL, 4096, PROT_READ, MAP_SHARED, att.fd, DISKMAP_MAP_CQ);
+
+		if (p != MAP_FAILED)
+			munmap(p, 4096);
+	}
+	return NULL;
+}
+
+static void faults(int seconds)
+{
+	struct diskmap_cmd *c =
+		mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	time_t end = time(NULL) + seconds;
+	struct diskmap_submit s = {0};
+	unsigned long rounds = 0;
+	int err = 0;
+	pthread_t t;
+
+	racing = 1;
+	pthread_create(&t, NULL, remap, NULL);
+	for (; !err && time(NULL) < end; rounds++) {
+		madvise(c, 4096, MADV_DONTNEED); /* opcode 0, namespace 0 */
+		err = submit(&att, c, 4, &s);
+	}
+	racing = 0;
+	pthread_join(t, NULL);
+	munmap(c, 4096);
+	say("mapping while submitting from a page that is not there",
+	    !err && rounds > 10 && s.error == -EINVAL, "the submission failed");
+}
+
 static int attach(struct app *a, const char *path, __u64 first, __u64 n)
 {
 	struct diskmap_attach at = {.nsid = 1, .first = first, .blocks = n};
@@ -390,6 +427,7 @@ int main(int argc, char **argv)
 	    own_intact(4096, 4096 + (8u << shift)) && victim_intact(), "a byte changed");
 	exact();
 	races(atoi(argv[2]));
+	faults(1);
 	say("the victim's buffers are intact", victim_intact(), "changed");
 	say("a good command still works",
 	    !submit(&att, &(struct diskmap_cmd){.opcode = DISKMAP_OP_FLUSH, .nsid = 1, .cid = 40},

@@ -44,6 +44,8 @@ struct dm_file {
 	struct dm_ctrl *c;
 	struct dm_queue *q; /* set once, by attach */
 	struct mutex lock;  /* of q's becoming set */
+	struct mutex copying;
+	struct diskmap_cmd *cmds; /* of one submission; under copying, set before q */
 };
 
 static void ctrl_release(struct kref *ref)
@@ -62,6 +64,7 @@ static int dm_open(struct inode *inode, struct file *f)
 	if (!df)
 		return -ENOMEM;
 	mutex_init(&df->lock);
+	mutex_init(&df->copying);
 	kref_get(&c->ref); /* misc_open holds off misc_deregister */
 	df->c = c;
 	f->private_data = df;
@@ -83,6 +86,7 @@ static int dm_release(struct inode *inode, struct file *f)
 		mutex_unlock(&df->c->attach);
 	}
 	kref_put(&df->c->ref, ctrl_release);
+	kvfree(df->cmds);
 	kfree(df);
 	return 0;
 }
@@ -139,6 +143,11 @@ static int attach_any(struct dm_file *df, struct diskmap_attach *a)
 {
 	struct dm_ctrl *c = df->c;
 
+	if (!df->cmds)
+		df->cmds = kvcalloc(c->depth - 1, sizeof(*df->cmds), GFP_KERNEL);
+	if (!df->cmds)
+		return -ENOMEM;
+
 	for (u32 i = 1; i <= c->nqueues; i++) {
 		struct dm_queue *q = &c->queue[i];
 		int err;
@@ -184,15 +193,23 @@ static long do_submit(struct dm_file *df, void __user *u)
 {
 	struct dm_queue *q = smp_load_acquire(&df->q);
 	struct diskmap_submit s;
+	u32 copied;
 	int err;
 
 	if (!q)
 		return -ENOTCONN;
 	if (copy_from_user(&s, u, sizeof(s)))
 		return -EFAULT;
+	mutex_lock(&df->copying);
+	/* More than the queue holds is not taken anyway. */
+	copied = min(s.count, df->c->depth - 1);
+	copied -= DIV_ROUND_UP(
+		copy_from_user(df->cmds, u64_to_user_ptr(s.cmds), copied * sizeof(*df->cmds)),
+		sizeof(*df->cmds));
 	mutex_lock(&q->lock);
-	err = dm_queue_submit(q, &s);
+	err = dm_queue_submit(q, &s, df->cmds, copied);
 	mutex_unlock(&q->lock);
+	mutex_unlock(&df->copying);
 	if (copy_to_user(u, &s, sizeof(s)))
 		return -EFAULT;
 	return err;
@@ -218,25 +235,27 @@ static long do_pages(struct dm_file *df, void __user *u)
 {
 	struct dm_queue *q = smp_load_acquire(&df->q);
 	struct diskmap_pages p;
+	u64 *addr;
 	int err = 0;
 
 	if (!q)
 		return -ENOTCONN;
 	if (copy_from_user(&p, u, sizeof(p)))
 		return -EFAULT;
+	if (p.first > df->c->npages || p.count > df->c->npages - p.first)
+		return -ERANGE;
+	addr = kvcalloc(max(p.count, 1u), sizeof(*addr), GFP_KERNEL);
+	if (!addr)
+		return -ENOMEM;
 	mutex_lock(&q->lock);
 	if (!q->direct || !q->live)
 		err = -EINVAL;
-	else if (p.first > df->c->npages || p.count > df->c->npages - p.first)
-		err = -ERANGE;
-	for (u32 i = 0; i < p.count && !err; i++) {
-		u64 addr = q->dma[p.first + i];
-
-		if (copy_to_user(u64_to_user_ptr(p.addresses + i * sizeof(addr)), &addr,
-				 sizeof(addr)))
-			err = -EFAULT;
-	}
+	for (u32 i = 0; i < p.count && !err; i++)
+		addr[i] = q->dma[p.first + i];
 	mutex_unlock(&q->lock);
+	if (!err && copy_to_user(u64_to_user_ptr(p.addresses), addr, p.count * sizeof(*addr)))
+		err = -EFAULT;
+	kvfree(addr);
 	return err;
 }
 
@@ -250,6 +269,7 @@ static long do_admin(struct dm_ctrl *c, void __user *u)
 {
 	struct diskmap_admin a;
 	struct dm_sqe s = {0};
+	void *data;
 	int err;
 
 	if (!capable(CAP_SYS_ADMIN))
@@ -270,6 +290,9 @@ static long do_admin(struct dm_ctrl *c, void __user *u)
 	s.cdw14 = cpu_to_le32(a.cdw14);
 	s.cdw15 = cpu_to_le32(a.cdw15);
 	s.prp1 = cpu_to_le64(c->page_dma);
+	data = kmalloc(DM_PAGE, GFP_KERNEL);
+	if (!data)
+		return -ENOMEM;
 	mutex_lock(&c->admin);
 	err = c->dead ? -ENODEV : 0;
 	if (!err) {
@@ -277,12 +300,14 @@ static long do_admin(struct dm_ctrl *c, void __user *u)
 		err = dm_admin(c, &s, &a.result, &a.status);
 		if (err == -EIO)
 			err = 0; /* the device's own answer, in status */
-		if (!err && a.data && copy_to_user(u64_to_user_ptr(a.data), c->page, DM_PAGE))
-			err = -EFAULT;
+		memcpy(data, c->page, DM_PAGE);
 	}
 	mutex_unlock(&c->admin);
+	if (!err && a.data && copy_to_user(u64_to_user_ptr(a.data), data, DM_PAGE))
+		err = -EFAULT;
 	if (!err && copy_to_user(u, &a, sizeof(a)))
 		err = -EFAULT;
+	kfree(data);
 	return err;
 }
 

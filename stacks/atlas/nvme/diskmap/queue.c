@@ -14,7 +14,6 @@
 #include <linux/mm.h>
 #include <linux/nospec.h>
 #include <linux/slab.h>
-#include <linux/uaccess.h>
 
 #include "dm.h"
 
@@ -300,11 +299,10 @@ static void put(struct dm_queue *q, const struct diskmap_cmd *d)
 	q->flight++;
 }
 
-int dm_queue_submit(struct dm_queue *q, struct diskmap_submit *s)
+int dm_queue_submit(struct dm_queue *q, struct diskmap_submit *s, const struct diskmap_cmd *cmds,
+		    u32 copied)
 {
-	const struct diskmap_cmd __user *from = u64_to_user_ptr(s->cmds);
 	struct dm_ctrl *c = q->ctrl;
-	struct diskmap_cmd d;
 	int err;
 
 	s->taken = 0;
@@ -319,13 +317,13 @@ int dm_queue_submit(struct dm_queue *q, struct diskmap_submit *s)
 	for (; s->taken < s->count && !s->error; s->taken++) {
 		if (q->flight >= c->depth - 1)
 			s->error = -EAGAIN;
-		else if (copy_from_user(&d, from + s->taken, sizeof(d)))
+		else if (s->taken >= copied)
 			s->error = -EFAULT;
 		else
-			s->error = check(q, &d);
+			s->error = check(q, &cmds[s->taken]);
 		if (s->error)
 			break;
-		put(q, &d);
+		put(q, &cmds[s->taken]);
 	}
 	if (s->taken) {
 		dma_wmb();
