@@ -86,9 +86,20 @@ static inline struct nvme_ns *nvme_ns_get(const struct nvme *n, uint32_t nsid)
 	return &n->ns[nsid];
 }
 
+/* Blocks and alignments are powers of two, so that no command costs a division. */
+static inline bool nvme_pow2(uint32_t v)
+{
+	return v && !(v & (v - 1));
+}
+
+static inline bool nvme_aligned(uint64_t v, uint32_t to)
+{
+	return !(v & (to - 1));
+}
+
 static inline uint32_t nvme_round_up(uint32_t v, uint32_t to)
 {
-	return v % to ? v + (to - v % to) : v;
+	return (v + to - 1) & ~(to - 1);
 }
 
 /* A command is over: count it, call its callback. */

@@ -194,7 +194,7 @@ static bool buf_fits(const struct nvme *n, const struct iodesc *d, const struct 
 {
 	uintptr_t start = (uintptr_t)n->region, buf = (uintptr_t)d->buf;
 
-	return buf >= start && buf % i->mem_align == 0 && buf - start <= n->region_bytes &&
+	return buf >= start && nvme_aligned(buf, i->mem_align) && buf - start <= n->region_bytes &&
 	       nvme_round_up(d->len, i->block) <= n->region_bytes - (buf - start);
 }
 
@@ -209,9 +209,9 @@ static int check_cmd(const struct nvme *n, const struct iodesc *d, enum nvme_op 
 		return -EPERM;
 	i = &ns->info;
 	if (!d->len || d->len > INT32_MAX || (n->max_len && d->len > n->max_len) ||
-	    d->off % i->block || d->off >= i->bytes)
+	    !nvme_aligned(d->off, i->block) || d->off >= i->bytes)
 		return -EINVAL;
-	if (d->len % i->block && (op == NVME_OP_WRITE || d->len != i->bytes - d->off))
+	if (!nvme_aligned(d->len, i->block) && (op == NVME_OP_WRITE || d->len != i->bytes - d->off))
 		return -EINVAL;
 	if (op == NVME_OP_WRITE && d->len > i->bytes - d->off)
 		return -EINVAL;

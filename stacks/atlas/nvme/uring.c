@@ -248,7 +248,7 @@ int uring_file_info(const struct statx *st, struct nvme_ns_info *out)
 		out->block = st->stx_dio_offset_align;
 		out->mem_align = st->stx_dio_mem_align;
 	}
-	return 0;
+	return nvme_pow2(out->block) && nvme_pow2(out->mem_align) ? 0 : -EOPNOTSUPP;
 }
 
 /* A block device's statx has no size, and no alignment before Linux 6.11 or so. */
@@ -396,7 +396,7 @@ static bool io_over(struct nvme *n, struct iodesc *d, int *res)
 		return true;
 	} else {
 		d->done += (uint32_t)*res;
-		if (d->done >= d->len || *res == 0 || d->done % i->block ||
+		if (d->done >= d->len || *res == 0 || !nvme_aligned(d->done, i->block) ||
 		    d->off + d->done >= i->bytes) {
 			*res = (int)(d->done < d->len ? d->done : d->len);
 			return true;
@@ -451,7 +451,7 @@ static int uring_reap(struct nvme *n, int max)
 {
 	struct uring *u = n->priv;
 	unsigned int ready = io_uring_cq_ready(&u->ring);
-	struct io_uring_cqe *cqe;
+	struct io_uring_cq *cq = &u->ring.cq;
 	int got = 0;
 
 	if (!ready && u->enabled && (n->unsent || must_fetch(n, u))) {
@@ -466,11 +466,12 @@ static int uring_reap(struct nvme *n, int max)
 	}
 	if (ready && n->lat)
 		n->now = clock_ns();
-	while (ready-- && got < max && !io_uring_peek_cqe(&u->ring, &cqe)) {
+	while (ready-- && got < max) {
+		const struct io_uring_cqe *cqe = &cq->cqes[*cq->khead & cq->ring_mask];
 		uint64_t user_data = cqe->user_data;
 		int res = cqe->res;
 
-		io_uring_cqe_seen(&u->ring, cqe);
+		io_uring_cq_advance(&u->ring, 1); /* callbacks may submit */
 		got += dispatch(n, user_data, res);
 	}
 	if (n->unsent) {
