@@ -193,5 +193,5 @@ uint32_t tcp_pace_quantum(const struct tcp_conn *c, uint64_t rate)
 
 	q = min64(q, max32(tcp_max_push(c), 2u * c->mss));
 	q = max64(q - q % c->mss, c->mss);
-	return (uint32_t)max64(q, c->min_pull);
+	return (uint32_t)max64(q, tcp_min_pull(c));
 }

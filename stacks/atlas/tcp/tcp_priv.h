@@ -484,6 +484,7 @@ void tcp_hdr_ts(struct tcp_out *o, uint32_t val, uint32_t ecr);
 
 /* tcp_pull.c: what may be sent */
 uint64_t tcp_usable_end(const struct tcp_conn *c);
+uint32_t tcp_min_pull(const struct tcp_conn *c);   /* as it is now; tcp_pull.c */
 uint32_t tcp_frame_max(const struct tcp_conn *c);  /* payload of one segment of new bytes */
 bool tcp_window_blocked(const struct tcp_conn *c); /* nothing in flight, the window is the reason */
 void tcp_kick(struct tcp_conn *c);		   /* want() if there is something to do */

@@ -81,6 +81,13 @@ static bool defer(const struct tcp_conn *c, uint32_t fresh, uint64_t rate)
 	return tcp_age(c, head->sent_ns) >= (uint64_t)c->srtt_us * NSEC_PER_USEC / 2;
 }
 
+/* Smallest pull worth starting, but never more than a quarter of what may be in flight: the other
+ * three quarters keep the ACKs coming that open the rest, delayed ones too. */
+uint32_t tcp_min_pull(const struct tcp_conn *c)
+{
+	return min32(c->min_pull, min32(c->cwnd, c->max_wnd) / 4);
+}
+
 /* How far reads may go now. Sets the pacing deadline if that is what holds them. */
 static uint64_t pull_limit(struct tcp_conn *c)
 {
@@ -94,7 +101,8 @@ static uint64_t pull_limit(struct tcp_conn *c)
 	if (end <= c->pull_end)
 		return end;
 	fresh = (uint32_t)(end - c->pull_end);
-	if (fresh < c->min_pull && end < c->avail_end && c->snd_nxt > c->snd_una)
+	if (fresh < tcp_min_pull(c) && end < c->avail_end && c->snd_nxt > c->snd_una &&
+	    !(c->flags & CF_TLP_NEW))
 		return c->pull_end;
 	rate = tcp_cc_pacing(c);
 	if (end < min64(c->avail_end, c->snd_wnd_end) &&
