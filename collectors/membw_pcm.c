@@ -245,6 +245,8 @@ static void complaint(int fd, struct errbuf *e)
 			best = line;
 		found |= reason;
 	}
+	for (size_t end = best ? strlen(best) : 0; end && strchr(". ", best[end - 1]);)
+		best[--end] = '\0';
 	errf(e, 0, "pcm-memory gives no numbers: %s", best ? best : "it said nothing");
 }
 

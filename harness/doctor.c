@@ -1,8 +1,8 @@
 /* doctor: ask everything that can say "no" why it would.
  *
- * One idea: a finding is (group, name, ok, sentence); the table and the JSON are two ways to print
- * the same list. Stacks and collectors are asked through their own check and probe hooks, so new
- * ones appear by themselves.
+ * One idea: a finding is (group, name, verdict, sentence); the table and the JSON are two ways to
+ * print the same list (finding.h). Facts of the machine are facts.c's. Stacks and collectors are
+ * asked through their own check and probe hooks, so new ones appear by themselves.
  */
 #include "harness/doctor.h"
 
@@ -11,129 +11,104 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
+#include <sys/ioctl.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "base/units.h"
 #include "harness/cgroup.h"
 #include "harness/child.h"
+#include "harness/facts.h"
 #include "harness/machine.h"
 #include "harness/plot.h"
 #include "harness/registry.h"
+#include "harness/testbed_cpu.h"
 
-#define FINDINGS_MAX 96
-
-struct finding {
-	const char *group;
-	char name[40], text[400];
-	int ok; /* 1 yes, 0 no, -1 a plain fact */
-};
-
-struct findings {
-	struct finding f[FINDINGS_MAX];
-	int n;
-};
-
-static void add(struct findings *l, const char *group, const char *name, int ok, const char *fmt,
-		...) __attribute__((format(printf, 5, 6)));
-
-static void add(struct findings *l, const char *group, const char *name, int ok, const char *fmt,
-		...)
+/* What first touches cost; the rest of the machine is facts.c's. */
+static void look_touch(struct findings *l)
 {
-	struct finding *f = &l->f[l->n];
-	va_list ap;
+	struct machine m = {.first_touch_us = NAN};
 
-	if (l->n == FINDINGS_MAX)
-		return;
-	f->group = group;
-	f->ok = ok;
-	snprintf(f->name, sizeof f->name, "%s", name);
-	va_start(ap, fmt);
-	vsnprintf(f->text, sizeof f->text, fmt, ap);
-	va_end(ap);
-	l->n++;
-}
-
-static void look_machine(struct findings *l)
-{
-	struct machine m;
-	char size[32];
-
-	machine_read(&m);
 	machine_touch(&m);
-	add(l, "machine", "cpu", -1, "%s, %d CPUs", m.cpu, m.cpus);
-	if (m.cpus < 2)
-		add(l, "machine", "cores", 0,
-		    "one CPU: server and client share it, CPU figures mean "
-		    "little; use a machine with two or more");
-	if (m.llc_bytes)
-		add(l, "machine", "llc", -1, "%s, shared by %d CPUs",
-		    units_size_text(m.llc_bytes, size, sizeof size), m.llc_shared);
-	else
-		add(l, "machine", "llc", 0, "size unknown: set content.hot yourself");
-	add(l, "machine", "memory", -1, "%.1f GiB", (double)m.mem_bytes / (1 << 30));
-	add(l, "machine", "kernel", -1, "%s, %s", m.kernel, m.os);
-	add(l, "machine", "kind", -1, "%s", *m.host_kind ? m.host_kind : "unknown");
 	if (isfinite(m.first_touch_us))
-		add(l, "machine", "first touch", -1, "%.1f us a page, %.1f us recycled%s",
-		    m.first_touch_us, m.retouch_us,
-		    m.first_touch_us > 4 * m.retouch_us ? ": keep content.cache_budget" : "");
-	add(l, "machine", "descriptors", m.nofile >= 20000, "%llu a process%s",
-	    (unsigned long long)m.nofile,
-	    m.nofile >= 20000 ? ""
-			      : ": 16,000 connections need 20,000; raise the hard limit "
-				"(ulimit -Hn, limits.conf)");
+		findings_add(l, "machine", "first touch",
+			     m.first_touch_us > 4 * m.retouch_us ? FINDING_WARN : FINDING_FACT,
+			     "%.1f us a page, %.1f us recycled%s", m.first_touch_us, m.retouch_us,
+			     m.first_touch_us > 4 * m.retouch_us
+				     ? ": new memory is dear here, keep content.cache_budget"
+				     : "");
 }
 
-static void look_testbed(struct findings *l)
+static void split_text(const struct testbed *tb, char server[64], char client[64])
 {
+	cpulist_text(&tb->server_cpus, server, 64);
+	cpulist_text(&tb->client_cpus, client, 64);
+}
+
+static void look_testbed(struct findings *l, const char *content)
+{
+	char server[64], client[64];
 	struct testbed_cfg cfg = {.server_cpus = "auto",
 				  .client_cpus = "auto",
 				  .congestion = "cubic",
 				  .steering = true,
-				  .content_dir = "/var/tmp"};
+				  .content_dir = content};
 	struct errbuf e = {""};
 	struct testbed tb;
 
 	if (testbed_up(&tb, &cfg, &e)) {
-		add(l, "testbed", "netns", 0, "%s", e.s);
+		findings_add(l, "testbed", "netns", FINDING_NO, "%s", e.s);
 	} else {
-		add(l, "testbed", "netns", 1, "namespaces and veth pairs can be made");
-		add(l, "testbed", "steering", tb.steering, "%s",
-		    tb.steering	  ? "rps_cpus can be set"
-		    : *tb.cpu_why ? tb.cpu_why
-				  : "rps_cpus can't be set");
+		findings_add(l, "testbed", "netns", FINDING_YES,
+			     "namespaces and veth pairs can be made");
+		findings_add(l, "testbed", "steering", tb.steering ? FINDING_YES : FINDING_NO, "%s",
+			     tb.steering   ? "rps_cpus can be set"
+			     : *tb.cpu_why ? tb.cpu_why
+					   : "rps_cpus can't be set");
 		if (*tb.warning)
-			add(l, "testbed", "warning", 0, "%s", tb.warning);
-		add(l, "testbed", "disk", -1, "%s holds /var/tmp", *tb.disk ? tb.disk : "no disk");
+			findings_add(l, "testbed", "warning", FINDING_WARN, "%s", tb.warning);
+		split_text(&tb, server, client);
+		findings_add(l, "testbed", "cpus", FINDING_FACT, "server %s, client %s", server,
+			     client);
+		findings_add(l, "testbed", "disk", FINDING_FACT, "%s holds the content",
+			     *tb.disk ? tb.disk : "no disk");
 		testbed_down(&tb);
 	}
 	if (cgroup_check(&e))
-		add(l, "testbed", "page-cache budget", 0, "%s", e.s);
+		findings_add(l, "testbed", "page-cache budget", FINDING_NO, "%s", e.s);
 	else
-		add(l, "testbed", "page-cache budget", 1, "by a memory cgroup");
+		findings_add(l, "testbed", "page-cache budget", FINDING_YES, "by a memory cgroup");
 }
 
-static void look_content(struct findings *l)
+/* Where content is kept, or the first of its parents that exists. */
+static const char *content_place(char *buf, size_t len)
 {
-	const char *env = getenv("DCN_CONTENT"), *dir = env && *env ? env : "/var/tmp/dcn-content";
-	char parent[256];
-	struct statvfs s;
+	const char *env = getenv("DCN_CONTENT");
 
-	snprintf(parent, sizeof parent, "%s", dir);
-	while (access(parent, F_OK) && strrchr(parent, '/') && strrchr(parent, '/') != parent)
-		*strrchr(parent, '/') = 0;
-	if (statvfs(parent, &s)) {
-		add(l, "content", "space", 0, "%s: %s", parent, strerror(errno));
+	snprintf(buf, len, "%s", env && *env ? env : "/var/tmp/dcn-content");
+	while (access(buf, F_OK) && strrchr(buf, '/') && strrchr(buf, '/') != buf)
+		*strrchr(buf, '/') = 0;
+	return buf;
+}
+
+static void look_content(struct findings *l, const char *dir)
+{
+	struct statvfs s;
+	double free_gb;
+
+	if (statvfs(dir, &s)) {
+		findings_add(l, "testbed", "content", FINDING_NO, "%s: %s", dir, strerror(errno));
 		return;
 	}
-	add(l, "content", "space",
-	    (double)s.f_bavail * (double)s.f_frsize > 4e9 && !access(parent, W_OK),
-	    "%.1f GB free for %s%s", (double)s.f_bavail * (double)s.f_frsize / 1e9, dir,
-	    access(parent, W_OK) ? ", but it can't be written" : "");
+	free_gb = (double)s.f_bavail * (double)s.f_frsize / 1e9;
+	if (access(dir, W_OK))
+		findings_add(l, "testbed", "content", FINDING_NO,
+			     "%s can't be written: set DCN_CONTENT", dir);
+	else
+		findings_add(l, "testbed", "content", free_gb > 4 ? FINDING_YES : FINDING_NO,
+			     "%.1f GB free in %s%s", free_gb, dir,
+			     free_gb > 4 ? "" : ": 4 are needed, set DCN_CONTENT");
 }
 
 static void look_program(struct findings *l, const char *name, const char *path, const char *fix)
@@ -141,27 +116,53 @@ static void look_program(struct findings *l, const char *name, const char *path,
 	char buf[400];
 
 	if (child_which(path, buf, sizeof buf))
-		add(l, "programs", name, 1, "%s", buf);
+		findings_add(l, "programs", name, FINDING_YES, "%s", buf);
 	else
-		add(l, "programs", name, 0, "not there; %s", fix);
+		findings_add(l, "programs", name, FINDING_NO, "not there; %s", fix);
+}
+
+/* Ours are beside dcn: one line, or one for each that is not. */
+static void look_own(struct findings *l, const char *bin_dir)
+{
+	static const char *const own[] = {"dcn-load", "dcn-null",   "dcn-wan",	 "atlas",
+					  "iowindow", "aead-bench", "dcn-whatif"};
+	char path[400], buf[400];
+	int there = 0, n = sizeof own / sizeof *own;
+
+	for (int i = 0; i < n; i++) {
+		snprintf(path, sizeof path, "%s/%s", bin_dir, own[i]);
+		if (child_which(path, buf, sizeof buf))
+			there++;
+		else
+			findings_add(l, "programs", own[i], FINDING_NO, "not in %s; run make",
+				     bin_dir);
+	}
+	if (there == n)
+		findings_add(l, "programs", "our own", FINDING_YES, "all %d in %s", n, bin_dir);
 }
 
 static void look_programs(struct findings *l, const char *bin_dir)
 {
-	static const char *const own[] = {"dcn-load", "dcn-null", "dcn-wan", "atlas", "aead-bench"};
-	char path[400];
+	char path[400], real[4096];
 
-	for (int i = 0; i < 5; i++) {
-		snprintf(path, sizeof path, "%s/%s", bin_dir, own[i]);
-		look_program(l, own[i], path, "run make");
-	}
+	look_own(l, bin_dir);
 	look_program(l, "fio", "fio", "apt-get install fio (disk ceiling)");
 	look_program(l, "gnuplot", "gnuplot", "apt-get install gnuplot-nox (figures)");
 	look_program(l, "nginx", "nginx", "apt-get install nginx-light (stock stacks)");
 	if (plot_scripts(bin_dir, path, sizeof path))
-		add(l, "programs", "plot scripts", 1, "%s", path);
+		findings_add(l, "programs", "plot scripts", FINDING_YES, "%.300s",
+			     realpath(path, real) ? real : path);
 	else
-		add(l, "programs", "plot scripts", 0, "not beside %s; set DCN_PLOTS", bin_dir);
+		findings_add(l, "programs", "plot scripts", FINDING_NO,
+			     "not beside %s; set DCN_PLOTS", bin_dir);
+}
+
+/* "nginx:ktls: this kernel ..." is said beside the name already. */
+static const char *without_name(const char *why, const char *name)
+{
+	size_t n = strlen(name);
+
+	return !strncmp(why, name, n) && !strncmp(why + n, ": ", 2) ? why + n + 2 : why;
 }
 
 static void look_stacks(struct findings *l)
@@ -176,10 +177,10 @@ static void look_stacks(struct findings *l)
 			int err = s->check ? s->check(variant, &why) : 0;
 
 			snprintf(name, sizeof name, "%s%s%s", s->name, k < 0 ? "" : ":", variant);
-			add(l, "stacks", name, !err, "%s",
-			    err				       ? why.s
-			    : s->caches && !s->caches(variant) ? "available, page cache unused"
-							       : "available");
+			findings_add(l, "stacks", name, err ? FINDING_NO : FINDING_YES, "%s",
+				     err				? without_name(why.s, name)
+				     : s->caches && !s->caches(variant) ? "page cache unused"
+									: "uses the page cache");
 		}
 	}
 }
@@ -194,53 +195,50 @@ static void look_collectors(struct findings *l)
 	for (int i = 0; registry_collectors[i]; i++) {
 		const struct collector_ops *c = registry_collectors[i];
 		struct errbuf why = {""};
-		int err = c->probe ? c->probe(&env, &why) : 0;
-		char names[300] = "";
-		size_t at = 0;
+		int err = c->probe ? c->probe(&env, &why) : 0, n = 0;
 
-		for (int k = 0; c->metrics && c->metrics[k].name && at < sizeof names; k++)
-			at += (size_t)snprintf(names + at, sizeof names - at, "%s%s", k ? " " : "",
-					       c->metrics[k].name);
-		add(l, "collectors", c->name, !err, "%s", err ? why.s : names);
+		while (c->metrics && c->metrics[n].name)
+			n++;
+		if (err)
+			findings_add(l, "collectors", c->name, FINDING_NO, "%s", why.s);
+		else if (!n)
+			findings_add(l, "collectors", c->name, FINDING_YES,
+				     "measures nothing: what sampling costs");
+		else
+			findings_add(l, "collectors", c->name, FINDING_YES, "%d metrics%s%s", n,
+				     *why.s ? "; " : "", why.s);
 	}
 }
 
-static int print_json(const struct findings *l)
+/* Of the terminal, between 80 and 100. */
+static int columns(void)
 {
-	json_t *list = json_array();
-	int err;
+	const char *env = getenv("COLUMNS");
+	struct winsize w = {.ws_col = 0};
+	int n = env ? atoi(env) : 0;
 
-	for (int i = 0; i < l->n; i++) {
-		const struct finding *f = &l->f[i];
-		json_t *o = json_pack("{s:s, s:s, s:s}", "group", f->group, "name", f->name, "text",
-				      f->text);
-
-		if (o && f->ok >= 0)
-			json_object_set_new(o, "ok", json_boolean(f->ok));
-		json_array_append_new(list, o);
-	}
-	err = json_dumpf(list, stdout, JSON_INDENT(1));
-	putchar('\n');
-	json_decref(list);
-	return err ? 1 : 0;
+	if (!n && !ioctl(STDOUT_FILENO, TIOCGWINSZ, &w))
+		n = w.ws_col;
+	return !n || n > 100 ? 100 : n < 80 ? 80 : n;
 }
 
-static void print_table(const struct findings *l)
+static void look(struct findings *l, const char *bin_dir)
 {
-	const char *group = "";
+	const struct facts_roots roots = {"/proc", "/sys"};
+	char content[256];
 
-	for (int i = 0; i < l->n; i++) {
-		const struct finding *f = &l->f[i];
-
-		if (strcmp(group, f->group))
-			printf("%s%s\n", *group ? "\n" : "", f->group);
-		group = f->group;
-		printf("  %-18s %-4s %s\n", f->name,
-		       f->ok < 0 ? ""
-		       : f->ok	 ? "yes"
-				 : "NO",
-		       f->text);
-	}
+	content_place(content, sizeof content);
+	facts_machine(l, &roots);
+	look_touch(l);
+	facts_kernel(l, &roots);
+	facts_devices(l, &roots);
+	look_testbed(l, content);
+	look_content(l, content);
+	look_programs(l, bin_dir);
+	look_stacks(l);
+	doctor_storage(l, content);
+	doctor_network(l);
+	look_collectors(l);
 }
 
 int doctor(const char *bin_dir, bool json)
@@ -252,16 +250,16 @@ int doctor(const char *bin_dir, bool json)
 		log_err("out of memory");
 		return 1;
 	}
-	look_machine(l);
-	look_testbed(l);
-	look_content(l);
-	look_programs(l, bin_dir);
-	look_stacks(l);
-	look_collectors(l);
-	if (json)
-		status = print_json(l);
-	else
-		print_table(l);
+	look(l, bin_dir);
+	if (json) {
+		json_t *list = findings_json(l);
+
+		status = json_dumpf(list, stdout, JSON_INDENT(1)) ? 1 : 0;
+		putchar('\n');
+		json_decref(list);
+	} else {
+		findings_print(l, columns());
+	}
 	free(l);
 	return status;
 }

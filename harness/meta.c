@@ -15,6 +15,7 @@
 
 #include "base/clock.h"
 #include "harness/child.h"
+#include "harness/facts.h"
 #include "harness/registry.h"
 #include "harness/undo.h"
 
@@ -64,6 +65,24 @@ static json_t *versions(void)
 	return j;
 }
 
+/* Name -> sentence: what doctor says of the machine. */
+static json_t *host(void)
+{
+	const struct facts_roots roots = {"/proc", "/sys"};
+	struct findings *l = calloc(1, sizeof *l);
+	json_t *j = json_object();
+
+	if (l) {
+		facts_machine(l, &roots);
+		facts_kernel(l, &roots);
+		facts_devices(l, &roots);
+	}
+	for (int i = 0; l && i < l->n; i++)
+		json_object_set_new(j, l->f[i].name, json_string(l->f[i].text));
+	free(l);
+	return j;
+}
+
 static json_t *collectors(const struct bench *b)
 {
 	const char *asked = experiment_text(b->x, "collect.collectors");
@@ -103,6 +122,7 @@ void meta_begin(struct results *r, const struct bench *b, const struct cell *cel
 	if (!json_object_get(m, "started"))
 		json_object_set_new(m, "started", time_text());
 	json_object_set_new(m, "machine", machine_json(&b->machine));
+	json_object_set_new(m, "host", host());
 	json_object_set_new(m, "versions", versions());
 	json_object_set_new(m, "collectors", collectors(b));
 	json_object_set_new(m, "cells", list);

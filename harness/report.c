@@ -273,6 +273,7 @@ static void put_invalid(FILE *f, const char *dir)
 static void put_meta(FILE *f, const json_t *meta)
 {
 	static const char *const part[][2] = {{"machine", "Machine"},
+					      {"host", "What may matter of the host"},
 					      {"testbed", "Testbed"},
 					      {"versions", "Versions"},
 					      {NULL, NULL}};

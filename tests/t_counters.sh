@@ -55,6 +55,37 @@ for r in rows:
 END
 }
 
+# --- doctor ---
+
+doctor_complete() {
+	COLUMNS=80 "$DCN" doctor >"$tmp/d80" && "$DCN" doctor --json >"$tmp/djson" || return 1
+	python3 - "$tmp/d80" "$tmp/djson" <<'END'
+import json, re, sys
+text = open(sys.argv[1]).read().splitlines()
+assert max(map(len, text)) <= 80, max(text, key=len)
+assert all(l == l.rstrip() for l in text), "blanks at an end"
+for l in text: # names and verdicts stand in their columns
+    assert not l or re.match(r"(\S|  \S.{19} (NO |yes|!  |   ) \S| {27}\S)", l), l
+found = json.load(open(sys.argv[2]))
+names = {}
+for f in found:
+    names.setdefault(f["group"], {})[f["name"]] = f
+    assert f["text"] and not f["text"].endswith(("; ", ": ")), f
+want = {"machine": "cpu numa llc memory clock kind", "kernel": "release options",
+        "testbed": "cpus disk content", "stacks": "atlas atlas:copy atlas:openssl atlas:prefetch atlas:fifo atlas:nogso "
+        "atlas:poll nginx nginx:aio nginx:workers nginx:direct nginx:ktls external null",
+        "storage back ends": "uring extents passthru vfio diskmap sim", "network back ends": "packet",
+        "collectors": "cpu net disk process llc membw profile null"}
+for group, list in want.items():
+    for name in list.split():
+        assert name in names.get(group, {}), (group, name)
+for group in ("stacks", "storage back ends", "collectors"):
+    for f in names[group].values(): # a verdict each; what is missing has a reason of some words
+        assert "ok" in f and (f["ok"] or len(f["text"].split()) > 3), f
+assert "first touch" in names["machine"] and "ddio ways" in names["machine"] and "free pages" in names["machine"]
+END
+}
+
 # --- the NMI watchdog ---
 
 # A pcm-memory that switches the watchdog off, prints numbers, and does not clean up.
@@ -84,12 +115,12 @@ pcm_run='"$DCN" run --no-plot --quick --set sweep.stack=null --set run.duration=
 	--set sweep.active=on --set sweep.twin=1'
 
 watchdog_after_run() {
-	with_watchdog "$pcm_run"' --out "$TMP/pcm" "$EXP" >/dev/null; [ "$(cat /proc/sys/kernel/nmi_watchdog)" = 1 ]' ||
+	with_watchdog "$pcm_run"' --set run.duration=1s --out "$TMP/pcm" "$EXP" >/dev/null; [ "$(cat /proc/sys/kernel/nmi_watchdog)" = 1 ]' ||
 		{ echo "the watchdog is $(cat "$tmp/watchdog"): $(tail -n 2 "$tmp/err")"; return 1; }
 	python3 -c "
 import csv
 r = list(csv.DictReader(open('$tmp/pcm/runs.csv')))[0]
-assert r['mem_source'] == '5' and abs(float(r['mem_read_gbps']) / 32 - 1) < 0.25, r['mem_read_gbps']" # 4,000 MB/s
+assert r['mem_source'] == '5' and abs(float(r['mem_read_gbps']) / 32 - 1) < 0.4, r['mem_read_gbps']" # 4,000 MB/s
 }
 
 watchdog_after_kill() {
@@ -105,6 +136,7 @@ watchdog_after_kill() {
 }
 
 check "a stack against itself: figure, report, ratios by hand, collectors below 1 % of a core" against_itself
+check "doctor: everything is asked, the table fits 80 columns, --json holds the same" doctor_complete
 fake_pcm
 if [ -e /proc/sys/kernel/nmi_watchdog ] && unshare -m true 2>/dev/null; then
 	check "pcm-memory: the NMI watchdog is as before after a run" watchdog_after_run
