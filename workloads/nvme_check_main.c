@@ -24,11 +24,13 @@
 
 #define DEPTH 64u
 #define SLOT  (1u << 20)
+#define SMALL (128u << 10) /* of --forever, which starts sooner with less memory */
 
 static struct nvme *n;
 static struct nvme_ns_info ns;
 static struct iodesc io[DEPTH];
 static char *region;
+static size_t stride = SLOT; /* of the buffers */
 static struct rng rng;
 static uint64_t seed = 1;
 static uint32_t nsid = 1;
@@ -90,7 +92,7 @@ static void place(unsigned int i, uint64_t off, uint32_t len, uint32_t shift)
 	io[i] = (struct iodesc){.nsid = nsid,
 				.off = off,
 				.len = len,
-				.buf = region + (size_t)i * SLOT + shift,
+				.buf = region + i * stride + shift,
 				.cb = on_done,
 				.cookie = &res_of[i]};
 	res_of[i] = -EINPROGRESS;
@@ -382,6 +384,8 @@ int main(int argc, char **argv)
 			break;
 		case 'f':
 			endless = true;
+			stride = SMALL;
+			cfg.region_bytes = DEPTH * SMALL;
 			break;
 		default:
 			return 2;
@@ -412,6 +416,8 @@ int main(int argc, char **argv)
 	}
 	printf("  %s namespace %u: %llu bytes, block %u, at most %u a command\n", nvme_model(n),
 	       nsid, (unsigned long long)ns.bytes, ns.block, ns.max_io);
+	if (*nvme_note(n))
+		printf("  %s\n", nvme_note(n));
 	run(write, error_at, endless, path ? 200 << 10 : SLOT);
 	nvme_get_stats(n, &st);
 	printf("  %llu reads, %llu system calls\n", (unsigned long long)st.reads,

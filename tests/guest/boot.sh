@@ -35,7 +35,7 @@ timeout -k 5 "$seconds" qemu-system-x86_64 -nodefaults -no-user-config -no-reboo
 	-append "console=ttyS0 panic=-1 quiet $append guest.tree=$tree guest.script=$script guest.args=$args" \
 	-serial stdio -device isa-debug-exit,iobase=0xf4,iosize=0x04 \
 	-fsdev local,id=hr,path=/,security_model=none,readonly=on,multidevs=remap \
-	-device virtio-9p-pci,fsdev=hr,mount_tag=hostroot "$@" </dev/null | tr -d '\r'
+	-device virtio-9p-pci,fsdev=hr,mount_tag=hostroot "$@" </dev/null | sed -u 's/\r//g'
 rc=${PIPESTATUS[0]}
 [ "$rc" -ne 124 ] || { echo "guest: no end after $seconds s"; exit 124; }
 [ "$rc" -ge 3 ] || { echo "guest: QEMU failed ($rc)"; exit 125; }

@@ -1,79 +1,71 @@
-# shellcheck shell=dash disable=SC2015,SC2086,SC2154,SC2012,SC2034
-# Runs in the guest: the files of an ext4 file system, served without it through every back end.
-# Arguments: BUILD directory. Drives by serial: fs0 (ext4 with `object`, bytes of seed 3, and small files).
-build=$1
-bad=0
-say() { [ "$2" = 0 ] && echo "ok extents: $1" || { echo "not ok extents: $1: ${3:-exit $2}"; bad=1; }; }
-
-mods nvme crc32c_generic ext4 veth af_packet vfio_iommu_type1 vfio_pci
-for i in 1 2 3 4 5 6 7 8 9 10; do
-	[ -e /sys/block/nvme0n1 ] && break
-	sleep 0.5
-done
-bdf=$(cat /sys/class/nvme/nvme0/address)
+# shellcheck shell=dash disable=SC2015,SC2034,SC2046,SC2086,SC2154
+# Runs in the guest (sourced by storage.sh): the files of a file system, served without it through every
+# back end. Drives by serial: fs0 (ext4 on the whole disk), fs1 (XFS on a partition, if there is an
+# xfs.ko); both hold `object`, bytes of seed 3.
+check=$build/nvme-check
+dmesg -c >/dev/null
+mods nvme crc32c_generic ext4 xfs overlay veth af_packet sch_fq vfio_iommu_type1 vfio_pci
+find_disks 1
 fs=/run/fs cat=$TMPDIR/catalog
 mkdir -p /host$fs
-mount_fs() { mount -t ext4 /dev/nvme0n1 /host$fs; }
+with_fs() { mount -t $type /dev/$(disk $bdf)$part /host$fs; }
+without_fs() { umount /host$fs; }
 check() { # label, device
-	$H "$build/nvme-check" --label "extents over $1" --seed 3 --path object "extents:$cat,$2" || bad=1
+	$H "$check" --label "extents, $type over $1" --seed 3 --path object "extents:$cat,$2" || bad=1
 }
-
-mount_fs
-$H "$build/atlas-catalog" $fs $cat
-say "a catalogue is taken" $?
-$H "$build/atlas-catalog" /proc $TMPDIR/no >/tmp/out 2>&1
-[ $? = 1 ] && grep -q "disk of its own" /tmp/out
-say "a file system without a disk is refused" $? "$(cat /tmp/out)"
-dd if=/dev/zero of=/host$fs/hole bs=4096 seek=5 count=1 2>/dev/null
-$H "$build/atlas-catalog" $fs $TMPDIR/no >/tmp/out 2>&1
-[ $? = 1 ] && grep -q "hole" /tmp/out
-say "a file with a hole is refused" $? "$(cat /tmp/out)"
-rm /host$fs/hole
-$H /usr/bin/fallocate -l 65536 $fs/unwritten
-$H "$build/atlas-catalog" $fs $TMPDIR/no >/tmp/out 2>&1
-[ $? = 1 ] && grep -q "never written" /tmp/out
-say "a file that was allocated and not written is refused" $? "$(cat /tmp/out)"
-rm /host$fs/unwritten
+stale() { # what, word, device
+	$H "$check" --path object "extents:$cat,$3" >/tmp/out 2>&1
+	grep -q "$2" /tmp/out
+	say "extents, $type: $1 is refused" $? "$(cat /tmp/out)"
+}
+# The file that $1 makes can't be in a catalogue, for the reason $2.
+refused() { # reason's words, what, command...
+	words=$1 what=$2
+	shift 2
+	"$@" >/dev/null 2>&1
+	$H "$build/dcn" catalog $fs $TMPDIR/no >/tmp/out 2>&1
+	[ $? = 1 ] && grep -q "$words" /tmp/out
+	say "extents, $type: $what is refused" $? "$(cat /tmp/out)"
+	rm -f /host$fs/odd
+}
+hole() { dd if=/dev/zero of=/host$fs/odd bs=4096 seek=5 count=1; }
+unwritten() { $H /usr/bin/fallocate -l 65536 $fs/odd; }
+inline() { echo short >/host$fs/odd; }
+shared() { $H /bin/cp --reflink=always $fs/object $fs/odd; }
 
 # While it is mounted: leases. Whoever wants to write waits for the reads, and the file is served no more.
-$H "$build/nvme-check" --label "extents with leases" --seed 3 --path object "extents:$cat@$fs,uring:/dev/nvme0n1" || bad=1
-: >/tmp/out
-$H "$build/nvme-check" --forever --path object "extents:$cat@$fs,uring:/dev/nvme0n1" >/tmp/out 2>&1 &
-pid=$!
-for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do grep -q running /tmp/out && break; sleep 0.3; done
-: >>/host$fs/object
-say "a writer gets the file" $?
-for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do kill -0 $pid 2>/dev/null || break; sleep 0.3; done
-grep -q "result -116" /tmp/out
-say "and it is served no more" $? "$(tail -n 1 /tmp/out)"
-kill -9 $pid 2>/dev/null
-wait $pid 2>/dev/null
-umount /host$fs
+leases() {
+	on=uring:/dev/$(disk $bdf)
+	$H "$check" --label "extents, $type with leases" --seed 3 --path object "extents:$cat@$fs,$on" || bad=1
+	start_owner --path object "extents:$cat@$fs,$on"
+	touch -r /host$fs/object /tmp/then
+	: >>/host$fs/object
+	say "extents, $type: a writer gets the file" $?
+	within 100 grep -q "result -116" /tmp/out
+	say "extents, $type: and it is served no more" $? "$(tail -n 1 /tmp/out)"
+	kill -9 $pid 2>/dev/null
+	wait $pid 2>/dev/null
+}
 
-check uring uring:/dev/nvme0n1
-check passthru passthru:/dev/ng0n1
-check vfio vfio:$bdf
-
-# atlas serves them, over the network, plain and encrypted.
-$H "$build/nvme-check" --make 5000000 --seed 3 $TMPDIR/want
-cat >$TMPDIR/net.sh <<'X'
+network() {
+	cat >$TMPDIR/net.sh <<'N'
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin
 ip link add v0 type veth peer name v1 && ip netns add c && ip link set v1 netns c
 ip link set lo up; ip link set v0 up
 ip -n c addr add 198.18.0.129/24 dev v1; ip -n c link set v1 up; ip -n c link set lo up
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout $TMPDIR/key -out $TMPDIR/cert \
 	-days 2 -subj /CN=dcn 2>/dev/null
-mkdir -p $TMPDIR/empty
-X
-$H /bin/bash $TMPDIR/net.sh
+N
+	$H /bin/bash $TMPDIR/net.sh
+	$H "$check" --make 5000000 --seed 3 $TMPDIR/want
+}
+# atlas serves them, over the network, plain and encrypted.
 serve() { # label, device
-	$H "$build/atlas" --if v0 --ip 198.18.0.2/24 --root $TMPDIR/empty --device "extents:$cat,$2" --tls-cert $TMPDIR/cert \
+	: >$TMPDIR/log
+	$H "$build/atlas" --if v0 --ip 198.18.0.2/24 --device "extents:$cat,$2" --tls-cert $TMPDIR/cert \
 		--tls-key $TMPDIR/key --stats $TMPDIR/sock >$TMPDIR/log 2>&1 &
 	pid=$!
-	for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
-		grep -q ready $TMPDIR/log && break
-		sleep 0.5
-	done
+	within 100 grep -q ready $TMPDIR/log
 	for scheme in http https; do
 		rm -f $TMPDIR/got
 		$H /usr/sbin/ip netns exec c curl -sk --max-time 30 -o $TMPDIR/got $scheme://198.18.0.2/object
@@ -85,25 +77,92 @@ serve() { # label, device
 	kill $pid
 	wait $pid
 }
+
+# dcn takes the catalogue itself, the file system stays mounted; every byte is verified by the load.
+dcn_run() {
+	mkdir -p /host/run/build /host/run/tree /host$fs/dcn
+	mount --bind /host$build /host/run/build
+	mount --bind /host$TREE /host/run/tree
+	mount -t tmpfs tmp /host/tmp
+	$H /usr/bin/env PATH=/usr/sbin:/usr/bin:/sbin:/bin /run/build/dcn run --no-plot --out $TMPDIR/results \
+		--set content.dir=$fs/dcn --set sweep.stack=atlas --set sweep.tls=off --set sweep.connections=4 \
+		--set stack.device=extents:auto,uring:/dev/$(disk $bdf) --set content.hot=512KiB --set content.cold=2MiB \
+		--set run.warmup=100ms --set run.duration=500ms --set run.repetitions=1 --set run.ceilings=none \
+		/run/tree/workloads/smoke.exp >/tmp/out 2>&1
+	rc=$?
+	umount /host/tmp /host/run/build /host/run/tree
+	# valid and errors are columns of runs.csv
+	awk -F, 'NR == 1 {for (i = 1; i <= NF; i++) c[$i] = i} NR == 2 {ok = $c["valid"] == 1 && $c["errors"] == 0}
+		END {exit !ok}' $TMPDIR/results/runs.csv && [ $rc = 0 ]
+	say "dcn run, stack.device=extents:auto on $type: verified" $? "$(grep -m 1 warning /tmp/out || tail -n 1 /tmp/out)"
+	rm -rf /host$fs/dcn
+}
+
+# ---- ext4, the whole disk, every back end ----
+type=ext4 part="" bdf=$bdf_fs0
+with_fs
+$H "$build/dcn" catalog $fs $cat
+say "dcn catalog: a catalogue is taken" $?
+$H "$build/dcn" catalog /proc $TMPDIR/no >/tmp/out 2>&1
+[ $? = 1 ] && grep -q "disk of its own" /tmp/out
+say "extents: a file system without a disk is refused" $? "$(cat /tmp/out)"
+mkdir -p /host/run/o/u /host/run/o/w /host/run/o/m /host/run/o/l
+mount -t overlay overlay -o lowerdir=/host$fs:/host/run/o/l /host/run/o/m
+$H "$build/dcn" catalog /run/o/m $TMPDIR/no >/tmp/out 2>&1
+[ $? = 1 ] && grep -q "disk of its own" /tmp/out
+say "extents: an overlay is refused" $? "$(cat /tmp/out)"
+umount /host/run/o/m
+refused "hole" "a file with a hole" hole
+refused "never written" "a file that was allocated and not written" unwritten
+refused "inside its inode" "a file inside its inode" inline
+leases
+$H "$build/dcn" catalog $fs $cat >/dev/null 2>&1
+without_fs
+check uring uring:/dev/$(disk $bdf)
+check passthru passthru:/dev/ng$(disk $bdf | sed s/nvme//)
+check vfio vfio:$bdf
+network
 serve vfio vfio:$bdf
 mods diskmap
-echo diskmap >/sys/bus/pci/devices/$bdf/driver_override
-echo $bdf >/sys/bus/pci/devices/$bdf/driver/unbind
-echo $bdf >/sys/bus/pci/drivers_probe
 echo 64 >/sys/module/diskmap/parameters/buffer_mib
-echo $bdf >/sys/bus/pci/drivers/diskmap/unbind
-echo $bdf >/sys/bus/pci/drivers_probe
+give $bdf diskmap
 check diskmap diskmap:0
 serve diskmap diskmap:0
-echo >/sys/bus/pci/devices/$bdf/driver_override
-echo $bdf >/sys/bus/pci/drivers/diskmap/unbind
-echo $bdf >/sys/bus/pci/drivers_probe
-sleep 1
-
+give $bdf ""
+wait_disk $bdf
 # A file system that was mounted again is not the one of the catalogue.
-mount_fs
-umount /host$fs
-$H "$build/nvme-check" --path object "extents:$cat,uring:/dev/nvme0n1" >/tmp/out 2>&1
-grep -q "mounted again" /tmp/out
-say "a file system mounted since then is refused" $? "$(cat /tmp/out)"
-(exit $bad)
+with_fs
+without_fs
+stale "a file system mounted since then" "mounted again" uring:/dev/$(disk $bdf)
+
+# ---- XFS, a partition ----
+if [ -n "${bdf_fs1:-}" ] && [ -d /sys/module/xfs ]; then
+	type=xfs part=p1 bdf=$bdf_fs1
+	with_fs
+	say "xfs: mounted" $?
+	dcn_run
+	$H "$build/atlas-catalog" $fs $cat
+	say "atlas-catalog: a catalogue of XFS is taken" $?
+	refused "hole" "a file with a hole" hole
+	refused "never written" "a file that was allocated and not written" unwritten
+	refused "shares blocks" "a file that shares blocks" shared
+	leases
+	$H "$build/atlas-catalog" $fs $cat >/dev/null 2>&1
+	without_fs
+	check uring uring:/dev/$(disk $bdf)
+	check vfio vfio:$bdf
+	wait_disk $bdf
+	# XFS counts no mounts: its inodes tell. The byte lies in no sampled block.
+	with_fs
+	printf x | dd of=/host$fs/object bs=1 seek=1000000 conv=notrunc 2>/dev/null
+	without_fs
+	stale "a file changed since then" "has changed" uring:/dev/$(disk $bdf)
+	with_fs
+	mv /host$fs/object /host$fs/gone
+	cp /host$fs/gone /host$fs/object
+	$H "$build/atlas-catalog" $fs $cat >/dev/null 2>&1
+	rm /host$fs/object
+	without_fs
+	stale "a file removed since then" "was removed" uring:/dev/$(disk $bdf)
+fi
+clean_log extents

@@ -455,6 +455,7 @@ static int open_below(struct extents *x, const char *arg, const struct nvme_cfg 
 		return err;
 	below.device = comma + 1;
 	below.flags &= ~(unsigned int)NVME_STAMP;
+	below.max_ns = 1; /* the device; files are ours */
 	return nvme_open(&x->below, &below, e);
 }
 
