@@ -76,15 +76,47 @@ static void wrap(struct caption *c, const char *s)
 	}
 }
 
+/* "closed loop, client engine mixed (6.3 % of the responses verified)" */
+static void describe_load(char *buf, size_t len, const struct experiment *x, const struct csv *s)
+{
+	bool both = experiment_axis_of(x, setting_find_name("load.mode"));
+	bool engines = experiment_axis_of(x, setting_find_name("load.engine"));
+	int col = csv_column(s, "verified_share"), n = 0;
+	double least = 1, most = 0;
+
+	for (int i = 0; i < s->rows; i++) {
+		double v = csv_number(s, i, col);
+
+		if (!isfinite(v))
+			continue;
+		least = v < least ? v : least;
+		most = v > most ? v : most;
+		n++;
+	}
+	snprintf(buf, len, "%s, client engine %s",
+		 both						   ? "closed and open loop"
+		 : strcmp(experiment_text(x, "load.mode"), "open") ? "closed loop"
+								   : "open loop",
+		 engines ? "as drawn" : experiment_text(x, "load.engine"));
+	if (n && most - least < 0.02)
+		snprintf(buf + strlen(buf), len - strlen(buf),
+			 " (%.3g %% of the responses verified)", 50 * (least + most));
+	else if (n)
+		snprintf(buf + strlen(buf), len - strlen(buf),
+			 " (%.2g to %.2g %% of the responses verified)", 100 * least, 100 * most);
+}
+
 static void describe(struct caption *c, const struct experiment *x, const json_t *machine,
-		     const json_t *testbed, const char *stacks, const char *cpu,
+		     const json_t *testbed, const struct csv *summary, const char *cpu,
 		     const char *started)
 {
 	const char *kernel = text(machine, "kernel"), *rtt = experiment_text(x, "testbed.rtt");
 	bool swept = experiment_axis_of(x, setting_find_name("testbed.rtt"));
 	const char *arch = strrchr(kernel, ' '); /* "Linux 6.1.0-x x86_64": without the last word */
-	char s[900];
+	char s[1000], stacks[160], load[128];
 
+	stack_names(stacks, sizeof stacks, summary);
+	describe_load(load, sizeof load, x, summary);
 	snprintf(s, sizeof s,
 		 "Points are means of n = %d runs in randomised blocks, bars 95 %% confidence "
 		 "intervals (Student t); hollow: the client was the limit. BC: buffer cache ratio. "
@@ -102,8 +134,7 @@ static void describe(struct caption *c, const struct experiment *x, const json_t
 		 : strcmp(rtt, "0") ? ", RTT "
 				    : " without delay",
 		 !swept && strcmp(rtt, "0") ? rtt : "", text(testbed, "congestion"),
-		 experiment_text(x, "content.object_size"),
-		 strcmp(experiment_text(x, "load.mode"), "open") ? "closed loop" : "open loop");
+		 experiment_text(x, "content.object_size"), load);
 	wrap(c, s);
 }
 
@@ -152,7 +183,7 @@ void caption_make(struct caption *c, const char *dir, const struct experiment *x
 	const char *title = experiment_text(x, "experiment.title");
 	const char *xname = experiment_text(x, "experiment.x");
 	const json_t *machine, *testbed;
-	char path[400], stacks[120], cpu[80];
+	char path[400], cpu[80];
 	json_t *meta;
 	double least = INFINITY;
 
@@ -172,7 +203,6 @@ void caption_make(struct caption *c, const char *dir, const struct experiment *x
 	c->repetitions = isfinite(least) ? (int)least : 0;
 	c->server_cpus = (int)json_integer_value(json_object_get(testbed, "server_cpu_count"));
 	c->server_cpus = c->server_cpus ? c->server_cpus : 1;
-	stack_names(stacks, sizeof stacks, summary);
 	snprintf(cpu, sizeof cpu, "%s", text(machine, "cpu"));
 	snprintf(c->cpu_why, sizeof c->cpu_why, "not measured: %.180s",
 		 *text(testbed, "cpu_why") ? text(testbed, "cpu_why") : "no collector");
@@ -181,6 +211,6 @@ void caption_make(struct caption *c, const char *dir, const struct experiment *x
 	if (!strcmp(experiment_text(x, "load.program"), "iowindow"))
 		describe_io(c, x, machine, testbed, cpu, text(meta, "started"));
 	else
-		describe(c, x, machine, testbed, stacks, cpu, text(meta, "started"));
+		describe(c, x, machine, testbed, summary, cpu, text(meta, "started"));
 	json_decref(meta);
 }

@@ -21,7 +21,8 @@
 
 struct side {
 	struct csv c;
-	const char *stack; /* NULL = any */
+	const char *stack; /* value of `key`; NULL = any */
+	const char *key;   /* "stack", or another swept one */
 	int cell, rep, valid;
 };
 
@@ -50,18 +51,19 @@ static const char *get(const struct side *s, int row, const char *col)
 
 static bool wanted(const struct side *s, int row)
 {
-	return !s->stack || !strcmp(get(s, row, "stack"), s->stack);
+	return !s->stack || !strcmp(get(s, row, s->key), s->stack);
 }
 
 /* The same point but for the stack that was asked for, and for ratios that mean nothing. */
 static bool same_point(const struct side *a, int ra, const struct side *b, int rb)
 {
-	bool free_ratio = a->stack && (!registry_caches(a->stack) || !registry_caches(b->stack));
+	bool free_ratio = a->stack && !strcmp(a->key, "stack") &&
+			  (!registry_caches(a->stack) || !registry_caches(b->stack));
 
 	for (int col = a->rep + 1; col < a->valid; col++) {
 		const char *name = a->c.name[col];
 
-		if ((a->stack && !strcmp(name, "stack")) ||
+		if ((a->stack && !strcmp(name, a->key)) ||
 		    (free_ratio && !strcmp(name, "cache_ratio")))
 			continue;
 		if (csv_column(&b->c, name) < 0 ||
@@ -96,7 +98,7 @@ static void name_point(const struct side *b, int row, char *buf, size_t len)
 
 	buf[0] = 0;
 	for (int col = b->rep + 1; col < b->valid && at < len; col++)
-		if (!b->stack || strcmp(b->c.name[col], "stack"))
+		if (!b->stack || strcmp(b->c.name[col], b->key))
 			at += (size_t)snprintf(buf + at, len - at, "%s%s=%s", at ? " " : "",
 					       b->c.name[col], csv_text(&b->c, row, col));
 }
@@ -167,7 +169,8 @@ int compare(const struct compare_options *o)
 		"latency_ms_p99,ttfb_ms_p99,disk_read_gbps,mem_read_per_net_byte";
 	const char *p = o->metrics ? o->metrics : usual;
 	json_t *list = o->json ? json_array() : NULL;
-	struct side a = {.stack = o->stack_a}, b = {.stack = o->stack_b};
+	const char *key = o->key ? o->key : "stack";
+	struct side a = {.stack = o->stack_a, .key = key}, b = {.stack = o->stack_b, .key = key};
 	struct errbuf e = {""};
 	int found = 0;
 

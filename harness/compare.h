@@ -7,6 +7,7 @@
 struct compare_options {
 	const char *dir_a, *dir_b;     /* results folders; may be the same with stacks given */
 	const char *stack_a, *stack_b; /* NULL: each stack with itself */
+	const char *key;	       /* whose values these are; NULL: stack */
 	const char *metrics;	       /* "net_gbps,cpu_s_per_gb"; NULL: the usual ones */
 	bool json;
 };

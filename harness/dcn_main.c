@@ -45,7 +45,9 @@ static const char help[] =
 	"  report DIR              report.html: one self-contained page\n"
 	"  compare DIR_A DIR_B     ratio B / A with confidence interval, metric by metric;\n"
 	"                          [--metrics a,b] [--json]\n"
-	"  compare --stacks A,B DIR    two stacks of one folder, paired within blocks\n"
+	"  compare --stacks A,B DIR    two stacks of one folder, paired within blocks; --by KEY: "
+	"two\n"
+	"                              values of another swept key\n"
 	"  aa DIR                  [--json] a stack against itself, with and without collectors: "
 	"is "
 	"a\n"
@@ -186,6 +188,7 @@ static int cmd_compare(int argc, char **argv)
 {
 	static const struct option opts[] = {
 		{"stacks", required_argument, NULL, 's'},
+		{"by", required_argument, NULL, 'b'},
 		{"metrics", required_argument, NULL, 'm'},
 		{"json", no_argument, NULL, 'j'},
 		{NULL, 0, NULL, 0},
@@ -200,6 +203,8 @@ static int cmd_compare(int argc, char **argv)
 			*comma = 0;
 			o.stack_a = optarg;
 			o.stack_b = comma + 1;
+		} else if (c == 'b') {
+			o.key = optarg;
 		} else if (c == 'm') {
 			o.metrics = optarg;
 		} else if (c == 'j') {

@@ -1,4 +1,4 @@
-#!/bin/sh
+#!/bin/bash
 # lighttpd as a stock stack: `command = stacks/external/lighttpd.sh` (lighttpd.exp). Each line's reason:
 # nginx/BASELINE.md.
 set -eu
