@@ -141,7 +141,7 @@ for i in 0 1 2 3; do cp "$tmp/www/f307200" "$tmp/www/hot/00000$i"; done
 cp "$tmp/www/f307200" "$tmp/www/cold/000000"
 printf '{"version":1,"seed":1,"object_size":307200,"hot":4,"cold":1}\n' >"$tmp/www/catalog.json"
 cert ec
-for v in $(build/atlas --help | sed -n '/^Variants:/,$ s/^  \([a-z]*\) .*/\1/p'); do
+for v in $(build/atlas --help | sed -n '/^Variants/,$ s/^  \([a-z]*\) .*/\1/p'); do
 	check "atlas:$v serves exact bytes" variant "$v"
 done
 check "1 KiB records, a window of two reads, NewReno" small_records

@@ -408,6 +408,9 @@ static void test_every_variant(void **state)
 		whole(v->name, false);
 		whole(v->name, true);
 	}
+	whole("copy:openssl:prefetch:fifo", true); /* joined */
+	whole("copy+nogso", true);
+	whole("prefetch:nogso", false);
 }
 
 /* Windows from one byte to some records, ACKs that lag, ranges asked for again. */

@@ -55,7 +55,7 @@ static const char usage[] =
 	"  --trace FILE          record the newest million buffer touches, written on exit\n"
 	"  --help  --version\n"
 	"\n"
-	"Variants:\n";
+	"Variants, also joined (copy:openssl):\n";
 
 enum {
 	OPT_IF = 256,

@@ -1,7 +1,8 @@
 /* variant: what each `atlas:NAME` changes, in one table.
  *
  * A variant switches one design decision off (or another implementation in), so that its worth can
- * be measured. The fields are read once at start; each names the code that obeys it.
+ * be measured; `atlas:copy:openssl` switches two. The fields are read once at start; each names the
+ * code that obeys it.
  */
 #ifndef ATLAS_VARIANT_H
 #define ATLAS_VARIANT_H
@@ -20,7 +21,11 @@ struct variant {
 	uint32_t prefetch; /* bytes read ahead of what ACKs have allowed (pull.c) */
 };
 
-/* NULL if there is no such variant. Static storage. */
+#define VARIANTS_JOINED 6  /* names in one */
+#define VARIANT_NAME	64 /* bytes of a joined name */
+
+/* One name, or several joined by ':' or '+', each once. NULL if there is no such variant. Static
+ * storage; a joined one is valid until the thread asks for the next. */
 const struct variant *variant_find(const char *name);
 /* Entry i of the table, NULL past its end. */
 const struct variant *variant_at(unsigned int i);
