@@ -318,6 +318,33 @@ static void test_cubic(void **state)
 	tcp_stack_free(r.s);
 }
 
+/* Segments won in 20 round trips right after a loss, far below the old window. */
+static double cubic_gain(uint32_t rtt_us)
+{
+	struct rig r;
+	double was, gain;
+
+	rig_open(&r, true);
+	r.c->cwnd = 100u * r.c->mss;
+	r.c->srtt_us = rtt_us;
+	r.c->ssthresh = r.c->cwnd = tcp_cubic_ssthresh(r.c, r.c->cwnd);
+	was = r.c->cwnd;
+	for (int i = 0; i < 20 * 10; i++) {
+		r.s->now += rtt_us * NSEC_PER_USEC / 10;
+		tcp_cubic_acked(r.c, r.c->cwnd / 10);
+	}
+	gain = (r.c->cwnd - was) / r.c->mss;
+	tcp_stack_free(r.s);
+	return gain;
+}
+
+static void test_cubic_short(void **state)
+{
+	(void)state;
+	assert_true(fabs(cubic_gain(100) - 20 * 70. / 80) < 2.5);
+	assert_true(fabs(cubic_gain(10000) - 20 * 0.53 * 70. / 75) < 1.5);
+}
+
 /* One round trip of full use, ten ACKs, each with this RTT. */
 static void slow_start_round(struct tcp_conn *c, uint64_t rtt_ms)
 {
@@ -475,7 +502,7 @@ int main(void)
 		cmocka_unit_test(test_cubic),	cmocka_unit_test(test_same_instant),
 		cmocka_unit_test(test_hystart), cmocka_unit_test(test_siphash),
 		cmocka_unit_test(test_parse),	cmocka_unit_test(test_wheel),
-		cmocka_unit_test(test_pacing),
+		cmocka_unit_test(test_pacing),	cmocka_unit_test(test_cubic_short),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
