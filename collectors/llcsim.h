@@ -1,5 +1,5 @@
-/* llcsim: a set-associative last-level cache, fed with touches of memory, counting what reaches
- *DRAM.
+/* llcsim: a set-associative last-level cache, fed with touches of memory; it counts what
+ * reaches DRAM.
  *
  * Semantics, fixed (a change here is a change of every figure made with it):
  *
@@ -10,13 +10,33 @@
  *	- a device's read (DMA out) is served by a present line and does not allocate: a miss is one
  *	  DRAM read, and the line's age does not change;
  *	- a CPU's access allocates in any way, the DDIO ways included. A store fetches the line
- *first (one DRAM read), unless the kind says that whole lines are overwritten;
+ *	  first (one DRAM read), unless the kind says that whole lines are overwritten;
  *	- a part of a line written by a device fetches the rest of the line on a miss;
  *	- a dirty line that is evicted is one DRAM write; a clean one costs nothing;
  *	- no prefetcher, no private caches (a caller that models one hands over its misses as reads
- *and its dirty evictions as LLC_WRITEBACK), no write combining, no non-temporal stores.
+ *	  and its dirty evictions as LLC_WRITEBACK), no write combining, no non-temporal stores.
  *
- * A closed library: libc only. One owner, no locks; nothing allocates after llcsim_new().
+ * A closed library: this header and llcsim.c, libc's calloc, free and memset, C and C++, position
+ * independent. It includes nothing of this project, does no I/O, keeps no global state. One owner
+ * at a time, no locks; nothing allocates after llcsim_new().
+ *
+ * Two users: the what-if model (whatif.c), whose addresses are atlas's buffers, and whoever sees
+ * all accesses of a machine, such as a QEMU TCG plugin, whose addresses are guest-physical:
+ *
+ *	cc -shared -fPIC -I. $(pkg-config --cflags glib-2.0) plugin.c collectors/llcsim.c
+ *
+ *	struct llcsim_cfg cfg = {.bytes = 20 << 20, .ways = 20, .ddio = 2, .sample = 8,
+ *				 .index = LLC_HASHED};
+ *	llcsim_new(&llc, &cfg);                          // at install, several of them if wanted
+ *	llcsim_touch(llc, store ? LLC_WRITE : LLC_READ, OWNER_CPU, phys, size);  // memory callback
+ *	llcsim_touch(llc, LLC_DMA_IN, OWNER_DISK, phys, len);   // preadv into guest memory
+ *	llcsim_touch(llc, LLC_DMA_OUT, OWNER_NIC, phys, len);   // writev from guest memory
+ *	llcsim_reset(llc);                               // the guest's mark: the window begins
+ *	n = *llcsim_count(llc, OWNER_DISK, LLC_DMA_IN);  // at exit; n.writes * n.all / n.lines
+ *
+ * Such a caller hands over device accesses in the order in which they lie between the CPU's, and
+ * takes a lock of its own around all calls if more than one vCPU thread makes them. Private caches
+ * (L1, L2) may be left out: they only hide hits.
  */
 #ifndef COLLECTORS_LLCSIM_H
 #define COLLECTORS_LLCSIM_H
@@ -24,6 +44,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
 
 enum llc_kind {
 	LLC_READ,	/* CPU load (also: a private cache's miss) */
@@ -95,5 +119,9 @@ uint64_t llcsim_sets(const struct llcsim *s);	  /* of the whole cache */
 /* Lines of the range that are cached, those of sets that are not simulated left out. */
 uint64_t llcsim_present(const struct llcsim *s, uint64_t addr, uint64_t len);
 uint64_t llcsim_dirty(const struct llcsim *s); /* dirty lines cached */
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

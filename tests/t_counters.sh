@@ -116,6 +116,46 @@ END
 	return $rc
 }
 
+# --- the cache simulator, in another's hands ---
+
+in_subshell() { ("$@"); }
+
+# Two files and libc: a shared object of them, loaded by a program that knows nothing else of us.
+llcsim_is_closed() {
+	local d=$tmp/plugin
+	mkdir -p "$d/collectors" && cp collectors/llcsim.[ch] "$d/collectors/" && cd "$d" || return 1
+	cat >plugin.c <<'END'
+#include "collectors/llcsim.h"
+/* What a plugin would do: a disk fills a buffer of 64 KiB, a CPU seals it, a NIC sends it. */
+int run(void);
+int run(void)
+{
+	struct llcsim_cfg cfg = {.bytes = 1 << 20, .ways = 16, .ddio = 2, .index = LLC_MODULO};
+	struct llcsim *llc;
+	struct llc_count n;
+
+	if (llcsim_new(&llc, &cfg))
+		return 1;
+	for (int i = 0; i < 1000; i++) {
+		llcsim_touch(llc, LLC_DMA_IN, 0, 0x100000, 65536);
+		llcsim_touch(llc, LLC_READ, 0, 0x100000, 65536);
+		llcsim_touch(llc, LLC_WRITE, 0, 0x100000, 65536);
+		llcsim_touch(llc, LLC_DMA_OUT, 1, 0x100000, 65536);
+	}
+	n = llcsim_total(llc);
+	llcsim_free(llc);
+	/* It stays in the cache: nothing was read, nothing written. */
+	return n.all != 4 * 1000 * 1024 || n.reads || n.writes;
+}
+END
+	printf '#include <dlfcn.h>\nint main(void){void *h = dlopen("./plugin.so", RTLD_NOW); int (*f)(void) = h ? (int (*)(void))dlsym(h, "run") : 0; return f ? f() : 2;}\n' >host.c
+	gcc -std=c11 -Wall -Wextra -Werror -O2 -shared -fPIC -I. -Wl,-z,defs plugin.c collectors/llcsim.c -o plugin.so &&
+		gcc -std=gnu11 -O host.c -o host && ./host || { echo "exit $?"; return 1; }
+	nm -D -u plugin.so | sed 's/@.*//; s/.* //' | grep -vE '^(calloc|free|memset|__stack_chk_fail|_ITM_.*|__gmon_start__|__cxa_finalize)$' &&
+		{ echo "it needs more than it says"; return 1; }
+	return 0
+}
+
 # --- doctor ---
 
 doctor_complete() {
@@ -203,6 +243,7 @@ else
 	echo "skip latency: no curl; make deps"
 fi
 check "doctor: everything is asked, the table fits 80 columns, --json holds the same" doctor_complete
+check "the cache simulator is a closed library: two files, loaded by a stranger" in_subshell llcsim_is_closed
 fake_pcm
 if [ -e /proc/sys/kernel/nmi_watchdog ] && unshare -m true 2>/dev/null; then
 	check "pcm-memory: the NMI watchdog is as before after a run" watchdog_after_run
