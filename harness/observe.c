@@ -3,7 +3,11 @@
  * One idea: one thread wakes at t0 + k * interval and asks each open collector in turn; ticks that
  * passed while it was away are skipped and counted, so that a slow collector shows as late ticks
  * rather than as a burst of samples with wrong times. A collector that does not come back within
- * HANG_S is abandoned with its thread and memory, and everything that was to be measured says so.
+ * observe_patience_ms from a sample, a mark, its results or its end is abandoned with its thread
+ * and memory, and everything that was to be measured says so.
+ *
+ * Limits: probe and open are called as they are: what they start may be bound to this thread's
+ * life (pcm-memory is), and they have time limits of their own.
  */
 #include "harness/observe.h"
 
@@ -23,7 +27,6 @@
 
 #define COLLECTORS_MAX 16
 #define SAMPLES_MAX    500000
-#define HANG_S	       3
 
 struct one {
 	const struct collector_ops *ops;
@@ -42,14 +45,26 @@ struct observe {
 	bool started, stop;
 	_Atomic bool hung;
 	const char *_Atomic at; /* who is being asked; NULL = nobody */
-	struct metrics *m;	/* during finish */
+	struct metrics *m;	/* during finish: the call's */
 	struct sample *s;
 	int samples, room, late;
 	uint64_t mark_ns[2], cpu_ns[2]; /* of the sampler, at the marks */
 	struct observe *next;		/* of those abandoned */
+	struct call *late_call;		/* what it was abandoned in */
 };
 
 static struct observe *abandoned;
+int observe_patience_ms = 3000;
+
+/* Something that is asked of all collectors, in a thread of its own so that it can be abandoned. */
+struct call {
+	struct observe *o;
+	void (*fn)(struct call *c);
+	int which;	    /* mark */
+	uint64_t net_bytes; /* finish */
+	struct metrics m; /* finish: nothing of the caller's is touched by a thread that is late */
+	uint64_t cpu_ns;  /* it took */
+};
 
 static void on_emit(struct collector_sink *sink, uint64_t t_ns, const char *metric, double value)
 {
@@ -192,19 +207,33 @@ int observe_open(struct observe **out, const char *names, const struct collector
 	return 0;
 }
 
+static struct timespec patience(void)
+{
+	struct timespec ts;
+	uint64_t ns;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	ns = (uint64_t)ts.tv_nsec + (uint64_t)observe_patience_ms * NSEC_PER_MSEC;
+	ts.tv_sec += (time_t)(ns / NSEC_PER_SEC);
+	ts.tv_nsec = (long)(ns % NSEC_PER_SEC);
+	return ts;
+}
+
+static void give_up(struct observe *o)
+{
+	o->hung = true;
+	log_err("collector %s hangs; it is abandoned", o->at ? o->at : "?");
+}
+
 /* Take the lock, or give the collector up that holds it. */
 static bool take(struct observe *o)
 {
-	struct timespec ts;
+	struct timespec ts = patience();
 
 	if (o->hung)
 		return false;
-	clock_gettime(CLOCK_REALTIME, &ts);
-	ts.tv_sec += HANG_S;
-	if (pthread_mutex_timedlock(&o->lock, &ts)) {
-		o->hung = true;
-		log_err("collector %s hangs; it is abandoned", o->at ? o->at : "?");
-	}
+	if (pthread_mutex_timedlock(&o->lock, &ts))
+		give_up(o);
 	return !o->hung;
 }
 
@@ -214,6 +243,77 @@ static uint64_t cpu_of(clockid_t id)
 
 	clock_gettime(id, &ts);
 	return (uint64_t)ts.tv_sec * NSEC_PER_SEC + (uint64_t)ts.tv_nsec;
+}
+
+static void *run_call(void *arg)
+{
+	struct call *c = arg;
+
+	c->fn(c);
+	c->cpu_ns = cpu_of(CLOCK_THREAD_CPUTIME_ID);
+	return NULL;
+}
+
+/* The call when it is done, for the caller to free; NULL if it is not: it is abandoned with all it
+ * uses, for it may still come back. */
+static struct call *ask_all(struct observe *o, void (*fn)(struct call *), int which,
+			    uint64_t net_bytes)
+{
+	struct call *c = calloc(1, sizeof *c);
+	struct timespec ts;
+	pthread_t thread;
+
+	if (!c)
+		return NULL;
+	c->o = o;
+	c->fn = fn;
+	c->which = which;
+	c->net_bytes = net_bytes;
+	if (pthread_create(&thread, NULL, run_call, c)) {
+		fn(c); /* better unguarded than not at all */
+		return c;
+	}
+	ts = patience();
+	if (!pthread_timedjoin_np(thread, NULL, &ts))
+		return c;
+	give_up(o);
+	pthread_detach(thread);
+	o->late_call = c;
+	return NULL;
+}
+
+static void call_mark(struct call *c)
+{
+	struct observe *o = c->o;
+
+	for (int i = 0; i < o->n && !o->hung; i++) {
+		o->at = o->one[i].ops->name;
+		if (o->one[i].ops->mark)
+			o->one[i].ops->mark(o->one[i].c, c->which, clock_ns());
+	}
+}
+
+static void call_finish(struct call *c)
+{
+	struct observe *o = c->o;
+
+	o->m = &c->m;
+	for (int i = 0; i < o->n && !o->hung; i++) {
+		o->at = o->one[i].ops->name;
+		if (o->one[i].ops->finish)
+			o->one[i].ops->finish(o->one[i].c, c->net_bytes, &o->sink);
+	}
+}
+
+static void call_close(struct call *c)
+{
+	struct observe *o = c->o;
+
+	while (o->n && !o->hung) {
+		o->at = o->one[o->n - 1].ops->name;
+		o->one[o->n - 1].ops->close(o->one[o->n - 1].c);
+		o->n--;
+	}
 }
 
 /* What the sampler has used so far; the lock is held. */
@@ -226,18 +326,18 @@ static uint64_t sampler_cpu(const struct observe *o)
 
 void observe_mark(struct observe *o, int which)
 {
-	uint64_t own;
+	struct call *c;
 
 	if (!take(o))
 		return;
-	own = cpu_of(CLOCK_THREAD_CPUTIME_ID);
 	o->mark_ns[which] = clock_ns();
 	o->cpu_ns[which] = sampler_cpu(o);
-	for (int i = 0; i < o->n; i++)
-		if (o->one[i].ops->mark)
-			o->one[i].ops->mark(o->one[i].c, which, clock_ns());
-	if (!which) /* the second marks are made when the window is over */
-		o->cpu_ns[0] -= cpu_of(CLOCK_THREAD_CPUTIME_ID) - own;
+	c = ask_all(o, call_mark, which, 0);
+	if (c && !which) /* the second marks are made when the window is over */
+		o->cpu_ns[0] -= c->cpu_ns;
+	if (c)
+		o->at = NULL;
+	free(c);
 	pthread_mutex_unlock(&o->lock);
 }
 
@@ -255,26 +355,36 @@ static void stop_sampler(struct observe *o)
 	pthread_join(o->thread, NULL);
 }
 
-void observe_finish(struct observe *o, uint64_t net_bytes, struct metrics *m)
+static void hung_missing(const struct observe *o, struct metrics *m)
 {
 	char why[160];
 
+	snprintf(why, sizeof why, "collector %.40s hung", o->at ? o->at : "?");
+	for (int i = 0; i < o->n; i++)
+		all_missing(o->one[i].ops, m, why);
+}
+
+void observe_finish(struct observe *o, uint64_t net_bytes, struct metrics *m)
+{
+	struct call *c;
+
 	stop_sampler(o);
-	if (o->hung) {
-		snprintf(why, sizeof why, "collector %.40s hung", o->at ? o->at : "?");
-		for (int i = 0; i < o->n; i++)
-			all_missing(o->one[i].ops, m, why);
+	c = o->hung ? NULL : ask_all(o, call_finish, 0, net_bytes);
+	if (!c) {
+		hung_missing(o, m);
 		return;
 	}
+	for (int i = 0; i < c->m.n; i++)
+		if (c->m.m[i].has)
+			metrics_set(m, c->m.m[i].name, c->m.m[i].value);
+		else
+			metrics_missing(m, c->m.m[i].name, c->m.m[i].why);
+	free(c);
+	o->m = NULL;
 	if (o->mark_ns[0] && o->mark_ns[1] > o->mark_ns[0])
 		metrics_set(m, "collect_cpu_pct",
 			    100 * (double)(o->cpu_ns[1] - o->cpu_ns[0]) /
 				    (double)(o->mark_ns[1] - o->mark_ns[0]));
-	o->m = m;
-	for (int i = 0; i < o->n; i++)
-		if (o->one[i].ops->finish)
-			o->one[i].ops->finish(o->one[i].c, net_bytes, &o->sink);
-	o->m = NULL;
 }
 
 const struct sample *observe_samples(const struct observe *o, int *n)
@@ -298,10 +408,8 @@ void observe_stop(struct observe *o)
 	if (!o)
 		return;
 	stop_sampler(o);
-	while (o->n && !o->hung) {
-		o->n--;
-		o->one[o->n].ops->close(o->one[o->n].c);
-	}
+	if (o->n && !o->hung)
+		free(ask_all(o, call_close, 0, 0));
 }
 
 void observe_close(struct observe *o)

@@ -40,6 +40,8 @@ const struct sample *observe_samples(const struct observe *o, int *n);
 int observe_late(const struct observe *o); /* ticks more than half an interval late */
 /* Stops sampling and closes the collectors; the samples stay. Idempotent. */
 void observe_stop(struct observe *o);
+/* How long a collector may take to answer; for tests. */
+extern int observe_patience_ms;
 /* A collector was abandoned: what its environment points to must stay. */
 bool observe_hung(const struct observe *o);
 void observe_close(struct observe *o);
