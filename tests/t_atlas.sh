@@ -107,6 +107,8 @@ usages() {
 	local ok=(--if v0 --ip "$atlas_ip/24" --root "$tmp/www")
 	usage 2 'unknown option' --nonsense &&
 		usage 2 'are needed' --if v0 &&
+		usage 2 'root is needed' --if v0 --ip "$atlas_ip/24" &&
+		usage 1 'cannot read the catalogue' --if v0 --ip "$atlas_ip/24" --device "extents:$tmp/none,uring:/dev/null" &&
 		usage 2 'number from' "${ok[@]}" --io-window 0 &&
 		usage 2 'ADDR/PREFIX' --if v0 --ip 198.18.0.2 --root / &&
 		usage 2 'belong together' "${ok[@]}" --tls-cert x &&

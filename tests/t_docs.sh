@@ -79,6 +79,9 @@ run_line() {
 	'dcn compare') build/dcn compare --stacks null,null --metrics net_gbps "$tmp/smoke" && [[ $1 == *--stacks* ]] ;;
 	'dcn headroom') "${word[@]:0:2}" "$tmp/smoke" || [ $? -eq 1 ] ;; # 1: every run was invalid on a busy machine
 	'dcn restore') build/dcn restore ;;
+	'dcn catalog') # needs a disk of its own, and the right to read it
+		"${word[@]:0:2}" "$content" "$tmp/extents.json" 2>"$tmp/out" ||
+			grep -qE 'superblock|disk of its own|neither ext4' "$tmp/out" ;;
 	'dcn '*) "${word[@]}" ;;
 	'iowindow '*) [ -e "$tmp/file" ] || head -c 33554432 /dev/zero >"$tmp/file"
 		"${word[@]}" --duration 300ms ;;

@@ -57,6 +57,8 @@ int main(int argc, char **argv)
 		log_err("%s", e.s);
 		return 1;
 	}
+	if (*r.note)
+		log_warn("%s", r.note);
 	if (o.json)
 		err = print_json(&o, &r);
 	else

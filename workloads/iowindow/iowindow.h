@@ -30,6 +30,7 @@ struct iowindow_opts {
 
 struct iowindow_result {
 	char model[96];
+	char note[512]; /* what was asked for and could not be had; "" */
 	bool simulated;
 	uint64_t reads, errors, syscalls;
 	double span_s, cpu_s; /* cpu_s < 0: not known */

@@ -179,6 +179,7 @@ static void add_up(struct iowindow_result *r, const struct worker *w)
 static void summarise(struct iowindow_result *r, const struct nvme *n)
 {
 	snprintf(r->model, sizeof r->model, "%s", nvme_model(n));
+	snprintf(r->note, sizeof r->note, "%s", nvme_note(n));
 	r->simulated = nvme_simulated(n);
 	r->lat_mean = hist_mean(&r->lat) / 1e3;
 	r->lat_p50 = hist_quantile(&r->lat, 0.5) / 1e3;
