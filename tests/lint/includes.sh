@@ -17,7 +17,7 @@ allowed() { # room of the includer -> regular expression of what it may include
 	collectors) echo '^(base|collectors)/|^harness/(collector|testbed)\.h$' ;;
 	workloads | workloads/load | workloads/wan | workloads/iowindow)
 		echo '^(base|workloads)/|^stacks/atlas/(tls/aead|nvme/nvme|nvme/uring_files|net/pktio|net/csum)\.h$' ;;
-	harness) echo '^(base|harness)/|^workloads/(content|wan/wan)\.h$|^stacks/atlas/nvme/vfio_bind\.h$' ;;
+	harness) echo '^(base|harness)/|^workloads/(content|wan/wan)\.h$|^stacks/atlas/nvme/(vfio_bind|catalog)\.h$' ;;
 	*) echo '^$' ;;
 	esac
 }
