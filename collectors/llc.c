@@ -22,9 +22,10 @@
 #include "collectors/procfs.h"
 #include "harness/collector.h"
 
-#define COUNTERS_MAX 16
-#define CPUS_MAX     1024
-#define USER_MAX     4
+#define COUNTERS_MAX  16
+#define ENABLED_LEAST 0.9 /* of the window: less, and the CPU was not there */
+#define CPUS_MAX      1024
+#define USER_MAX      4
 
 struct counter {
 	const char *metric;
@@ -285,6 +286,16 @@ static bool increase(const struct counter *c, int from, int to, double *sum, dou
 	return true;
 }
 
+/* An event of a CPU that is unplugged stops for good, whether the CPU comes back or not. */
+static bool cpu_went_away(const struct counter *c, double ns)
+{
+	for (int i = 0; i < c->n; i++)
+		if ((double)c->at[1][i].enabled_ns - (double)c->at[0][i].enabled_ns <
+		    ENABLED_LEAST * ns)
+			return true;
+	return false;
+}
+
 static void llc_mark(struct collector *c, int which, uint64_t t_ns)
 {
 	for (int i = 0; i < c->n; i++)
@@ -332,6 +343,9 @@ static void llc_finish(struct collector *c, uint64_t net_bytes, struct collector
 			s->missing(s, k->metric, k->why.s);
 		} else if (!c->marked[0] || !c->marked[1] || ns <= 0) {
 			s->missing(s, k->metric, "the window is empty");
+		} else if (cpu_went_away(k, ns)) {
+			s->missing(s, k->metric,
+				   "a CPU went offline in the window, and its events with it");
 		} else if (!increase(k, 0, 1, &sum, &least)) {
 			s->missing(
 				s, k->metric,

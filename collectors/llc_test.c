@@ -91,6 +91,35 @@ static void test_multiplexing(void **state)
 	kit_end(&k);
 }
 
+/* CPU 3 is unplugged in the middle of the window, before it, after it; another is. */
+static void test_unplugged_cpu(void **state)
+{
+	static const struct {
+		int cpu;
+		double at_s;
+		bool counts;
+	} cases[] = {
+		{3, 11, false}, {3, 9.5, false}, {1, 11.5, false}, {3, 12, true}, {2, 11, true}};
+	struct testbed tb = bed();
+	struct collector_env env = {.tb = &tb};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct kit k;
+
+		fake_machine(metal);
+		fake_unplugged = cases[i].cpu;
+		fake_unplugged_at_s = cases[i].at_s;
+		kit_begin(&k, "llc");
+		kit_run(&k, &collector_llc, &env);
+		if (cases[i].counts)
+			kit_near(&k, "llc_miss_per_s", 8000);
+		else
+			assert_non_null(strstr(kit_why(&k, "llc_miss_per_s"), "went offline"));
+		kit_end(&k);
+	}
+}
+
 static int never_runs(const struct perf_event_attr *a, int cpu, double *per_s, double *share)
 {
 	(void)cpu;
@@ -284,15 +313,11 @@ static void test_live(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_virtual_machine),
-		cmocka_unit_test(test_multiplexing),
-		cmocka_unit_test(test_never_runs),
-		cmocka_unit_test(test_each_errno),
-		cmocka_unit_test(test_offline_cpu),
-		cmocka_unit_test(test_amd_l3),
-		cmocka_unit_test(test_increase),
-		cmocka_unit_test(test_names),
-		cmocka_unit_test(test_live),
+		cmocka_unit_test(test_virtual_machine), cmocka_unit_test(test_multiplexing),
+		cmocka_unit_test(test_unplugged_cpu),	cmocka_unit_test(test_never_runs),
+		cmocka_unit_test(test_each_errno),	cmocka_unit_test(test_offline_cpu),
+		cmocka_unit_test(test_amd_l3),		cmocka_unit_test(test_increase),
+		cmocka_unit_test(test_names),		cmocka_unit_test(test_live),
 	};
 
 	live_open = perf_calls.open;

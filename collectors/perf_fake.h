@@ -24,6 +24,8 @@ static struct {
 
 static int fake_n, fake_open;
 static double fake_now_s;
+static int fake_unplugged = -1;	   /* this CPU's events stop ... */
+static double fake_unplugged_at_s; /* ... then */
 
 /* The test's machine: 0 and *per_s, *share, or an errno. */
 static int (*fake_rule)(const struct perf_event_attr *attr, int cpu, double *per_s, double *share);
@@ -54,14 +56,17 @@ static ssize_t fake_on_read(int fd, void *buf, size_t n)
 {
 	struct perf_reading *r = buf;
 	int i = fd - FAKE_BASE;
+	double now_s = fake_now_s;
 
 	if (n != sizeof *r || i < 0 || i >= fake_n) {
 		errno = EBADF;
 		return -1;
 	}
-	r->value = (uint64_t)(fake[i].per_s * fake[i].share * fake_now_s);
-	r->enabled_ns = (uint64_t)(fake_now_s * 1e9);
-	r->running_ns = (uint64_t)(fake_now_s * 1e9 * fake[i].share);
+	if (fake[i].cpu == fake_unplugged && now_s > fake_unplugged_at_s)
+		now_s = fake_unplugged_at_s;
+	r->value = (uint64_t)(fake[i].per_s * fake[i].share * now_s);
+	r->enabled_ns = (uint64_t)(now_s * 1e9);
+	r->running_ns = (uint64_t)(now_s * 1e9 * fake[i].share);
 	return (ssize_t)n;
 }
 
@@ -79,6 +84,7 @@ static inline void fake_machine(int (*rule)(const struct perf_event_attr *, int,
 	memset(fake, 0, sizeof fake);
 	fake_n = fake_open = 0;
 	fake_now_s = 1;
+	fake_unplugged = -1;
 	fake_rule = rule;
 	perf_calls = (struct perf_calls){fake_on_open, fake_on_read, fake_on_close};
 }
