@@ -337,7 +337,7 @@ static void finish(struct collector *c, uint64_t net_bytes, struct collector_sin
 			s->missing(s, out[i].name, "no sample, or no byte, in the window");
 		else
 			s->result(s, out[i].name,
-				  (double)(c->n[out[i].k] * PERIOD_NS) / (double)net_bytes);
+				  (double)c->n[out[i].k] * PERIOD_NS / (double)net_bytes);
 	}
 	s->result(s, "prof_samples", (double)all);
 }

@@ -41,10 +41,9 @@
 #include "stacks/atlas/tcp/tcp.h"
 #include "stacks/atlas/tls/tls.h"
 
-#define BUF_BYTES  65536
-#define BUF_STRIDE (BUF_BYTES + 4096) /* buffers that begin 64 KiB apart share cache sets: buf.c   \
-				       */
-#define PULL_RECS    4		      /* records of one pull, at most */
+#define BUF_BYTES    65536
+#define BUF_STRIDE   (BUF_BYTES + 4096) /* why not 64 KiB: buf.c */
+#define PULL_RECS    4			/* records of one pull, at most */
 #define GSO_MAX	     65441 /* TCP payload of one frame: 65,535 bytes with Ethernet and full headers */
 #define STORED_SMALL 432   /* payload of the two sizes of stored extent */
 #define STORED_LARGE 4000
