@@ -14,7 +14,7 @@ struct metric {
 	char name[48];
 	double value;
 	bool has;
-	char why[160]; /* if !has */
+	char why[320]; /* if !has */
 };
 
 struct metrics {

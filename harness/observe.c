@@ -142,9 +142,9 @@ static void *sampler(void *arg)
 
 static void all_missing(const struct collector_ops *ops, struct metrics *m, const char *why)
 {
-	char s[160];
+	char s[320];
 
-	snprintf(s, sizeof s, "%.150s", why);
+	snprintf(s, sizeof s, "%.319s", why);
 	for (int i = 0; ops->metrics && ops->metrics[i].name; i++)
 		metrics_missing(m, ops->metrics[i].name, s);
 }
