@@ -200,15 +200,16 @@ static void compare_counts(struct kit *k, const struct fio *f, double s, double 
 	assert_true(fabs(kit_get(k, "disk_read_gbps") / 8 * 1e9 * s / (sectors * 512) - 1) < 0.02);
 }
 
-/* A read as the block layer sees it lies within what fio waits for: most of it, never more. */
+/* A read as the block layer sees it lies within what fio waits for: most of it, never more. fio's
+ * mean also has what it waited for a CPU, so that only the median is compared from both sides. */
 static bool latency_agrees(struct kit *k, const struct fio *f)
 {
 	double mean = kit_get(k, "disk_lat_us_mean"), p50 = kit_get(k, "disk_lat_us_p50");
 
 	print_message("%g reads: mean %.0f us, fio %.0f us; median %.0f us, fio %.0f us\n",
 		      kit_get(k, "disk_lat_n"), mean, f->mean_us, p50, f->p50_us);
-	return mean <= 1.02 * f->mean_us && mean >= 0.5 * f->mean_us && p50 <= 1.05 * f->p50_us &&
-	       p50 >= 0.5 * f->p50_us && kit_get(k, "disk_lat_n") >= 0.98 * f->reads;
+	return mean <= 1.02 * f->mean_us && p50 <= 1.05 * f->p50_us && p50 >= 0.5 * f->p50_us &&
+	       kit_get(k, "disk_lat_n") >= 0.98 * f->reads;
 }
 
 static void on_loop(const char *disk)

@@ -161,6 +161,8 @@ static void holm(struct aa *a)
 			if (isfinite(a->line[i].r.p) && isnan(a->line[i].p_holm) &&
 			    (!least || a->line[i].r.p < least->r.p))
 				least = &a->line[i];
+		if (!least)
+			return;
 		floor = fmax(floor, fmin(1, least->r.p * (m - rank)));
 		least->p_holm = floor;
 		least->differs = floor < LEVEL;
