@@ -328,8 +328,8 @@ static void finish(struct collector *c, uint64_t net_bytes, struct collector_sin
 
 	for (size_t i = 0; i < sizeof out / sizeof *out; i++)
 		all += c->n[out[i].k];
-	snprintf(why, sizeof why, "%llu of %llu samples were lost", (unsigned long long)c->lost,
-		 (unsigned long long)(all + c->lost));
+	snprintf(why, sizeof why, "%llu samples were lost beside %llu", (unsigned long long)c->lost,
+		 (unsigned long long)all);
 	for (size_t i = 0; i < sizeof out / sizeof *out; i++) {
 		if (c->lost * 50 > all)
 			s->missing(s, out[i].name, why);

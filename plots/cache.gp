@@ -19,6 +19,7 @@ POINTS = "pointtype filled(i) pointsize PS linecolor rgb color(i)"
 # disk_read_gbps counts the device, net_gbps body bytes
 disk(x) = column("disk_read_gbps") / column("net_gbps")
 
+# the dots on the axis: a panel for which nothing was measured is empty, not an error
 set multiplot
 
 set tmargin at screen 0.885
@@ -30,6 +31,7 @@ set xlabel ""
 set key at screen 0.815, 0.885 left top vertical Left reverse samplen 2.6 spacing 1.25 noenhanced font KEYFONT
 set yrange [0:1.08 * max(MAX_NET, 0.001)]
 plot \
+  0 with dots linecolor rgb "white" notitle, \
   for [i = 1:N] FILE[i] using (column("x")):(column("net_gbps")) with lines @LINE notitle, \
   for [i = 1:N] FILE[i] using (column("x")):(column("net_gbps")):(column("net_gbps_ci95")) with yerrorbars linecolor rgb color(i) linewidth 1.0 pointtype -1 notitle, \
   for [i = 1:N] FILE[i] using (column("x")):(column("hollow") == 0 ? column("net_gbps") : NaN) with points @POINTS notitle, \
@@ -46,6 +48,7 @@ set rmargin at screen 0.8
 set label 1 "(b) server CPU (s/GB)" at graph 0, 1.07 left font MEDIUM
 set yrange [0:*]
 plot \
+  0 with dots linecolor rgb "white" notitle, \
   for [i = 1:N] FILE[i] using (column("x")):(column("cpu_s_per_gb")) with lines @LINE, \
   for [i = 1:N] FILE[i] using (column("x")):(column("cpu_s_per_gb")):(column("cpu_s_per_gb_ci95")) with yerrorbars linecolor rgb color(i) linewidth 1.0 pointtype -1, \
   for [i = 1:N] FILE[i] using (column("x")):(column("cpu_s_per_gb")) with points pointtype filled(i) pointsize PS linecolor rgb color(i)
@@ -58,6 +61,7 @@ set xlabel XLABEL offset 0, 0.3
 set label 1 "(c) bytes from the disk per body byte" at graph 0, 1.07 left font MEDIUM
 set yrange [0:*]
 plot \
+  0 with dots linecolor rgb "white" notitle, \
   for [i = 1:N] FILE[i] using (column("x")):(disk(0)) with lines @LINE, \
   1 - x / 100.0 with lines linestyle 90, \
   for [i = 1:N] FILE[i] using (column("x")):(disk(0)) with points pointtype filled(i) pointsize PS linecolor rgb color(i)
@@ -67,6 +71,7 @@ set rmargin at screen 0.8
 set label 1 "(d) achieved ratio, by requests (%)" at graph 0, 1.07 left font MEDIUM
 set yrange [0:105]
 plot \
+  0 with dots linecolor rgb "white" notitle, \
   x with lines linestyle 90, \
   for [i = 1:N] FILE[i] using (column("x")):(column("cache_hit_pct")):(column("cache_hit_pct_ci95")) with yerrorbars linecolor rgb color(i) linewidth 1.0 pointtype -1, \
   for [i = 1:N] FILE[i] using (column("x")):(column("cache_hit_pct")) with points @POINTS

@@ -39,12 +39,12 @@ worse(i) = SIGN * (R[i] - 1) < 0
 # where the client was the limit, throughput is a lower bound
 says(i) = (METRIC eq "net_gbps" && HOL[i] ? "≥ " : "").(is_atlas(i) ? sprintf("%.3g", REF) : \
   HI[i] > 0 ? sprintf("× %.2f  [%.2f, %.2f]", R[i], LO[i], HI[i]) : sprintf("× %.2f", R[i])) \
-  .(FULL[i] < 0.97 ? sprintf("  at %.0f %% of the load", 100 * FULL[i]) : "")
+  .(FULL[i] < 0.97 ? sprintf("  at %.0f %% load", 100 * FULL[i]) : "")
 
 set yrange [0.4:NS + 0.6]
 unset for [k = 200:200 + NS] label k
 if (REF > 0) {
-	XMAX = 1.55 * TOP * REF
+	XMAX = (MODE eq "open" ? 1.7 : 1.55) * TOP * REF
 	set xrange [0:XMAX]
 	set arrow 1 from first REF, graph 0 to first REF, graph 1 nohead linewidth 0.8 dashtype (4, 3) linecolor rgb "#0072b2" front
 	do for [i = 1:N] {

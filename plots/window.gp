@@ -21,6 +21,7 @@ LINE = "linecolor rgb color(i) dashtype dash(i) linewidth 1.3"
 array SHADE[6] = [0x0072b2, 0xd55e00, 0x009e73, 0xcc79a7, 0xe69f00, 0x000000]
 color(i) = SHADE[(i - 1) % 6 + 1]
 
+# the dots on the axis: a panel for which nothing was measured is empty, not an error
 set multiplot
 
 set tmargin at screen 0.885
@@ -33,6 +34,7 @@ set key at screen 0.815, 0.885 left top vertical Left reverse samplen 2.6 spacin
 TOP = max(MAX_NET, CEIL_DISK < 1.5 * MAX_NET ? CEIL_DISK : 0)
 set yrange [0:1.08 * max(TOP, 0.001)]
 plot \
+  0 with dots linecolor rgb "white" notitle, \
   "plot/ceilings.csv" using (column("x")):(column("disk") < 1.5 * MAX_NET ? column("disk") : NaN) with lines linestyle 90 notitle, \
   for [i = 1:N] FILE[i] using (column("x")):(column("net_gbps")) with lines @LINE notitle, \
   for [i = 1:N] FILE[i] using (column("x")):(column("net_gbps")):(column("net_gbps_ci95")) with yerrorbars linecolor rgb color(i) linewidth 1.0 pointtype -1 notitle, \
@@ -49,6 +51,7 @@ set rmargin at screen 0.8
 set label 1 "(b) server CPU (s/GB)" at graph 0, 1.07 left font MEDIUM
 set yrange [0:*]
 plot \
+  0 with dots linecolor rgb "white" notitle, \
   for [i = 1:N] FILE[i] using (column("x")):(column("cpu_s_per_gb")) with lines @LINE, \
   for [i = 1:N] FILE[i] using (column("x")):(column("cpu_s_per_gb")):(column("cpu_s_per_gb_ci95")) with yerrorbars linecolor rgb color(i) linewidth 1.0 pointtype -1, \
   for [i = 1:N] FILE[i] using (column("x")):(column("cpu_s_per_gb")) with points pointtype filled(i) pointsize PS linecolor rgb color(i)
@@ -60,6 +63,7 @@ set rmargin at screen 0.4
 set xlabel XLABEL offset 0, 0.3
 set label 1 "(c) disk read (ms): mean, up to p99" at graph 0, 1.07 left font MEDIUM
 plot \
+  0 with dots linecolor rgb "white" notitle, \
   for [i = 1:N] FILE[i] using (column("x")):(column("disk_lat_us_mean") / 1000) with lines @LINE, \
   for [i = 1:N] FILE[i] using (column("x")):(column("disk_lat_us_mean") / 1000):(column("disk_lat_us_mean") / 1000):(column("disk_lat_us_p99") / 1000) with yerrorbars linecolor rgb color(i) linewidth 1.0 pointtype -1, \
   for [i = 1:N] FILE[i] using (column("x")):(column("disk_lat_us_mean") / 1000) with points pointtype filled(i) pointsize PS linecolor rgb color(i)
@@ -68,6 +72,7 @@ set lmargin at screen 0.465
 set rmargin at screen 0.8
 set label 1 "(d) first byte (ms): median, up to p99" at graph 0, 1.07 left font MEDIUM
 plot \
+  0 with dots linecolor rgb "white" notitle, \
   for [i = 1:N] FILE[i] using (column("x")):(column("ttfb_ms_p50")) with lines @LINE, \
   for [i = 1:N] FILE[i] using (column("x")):(column("ttfb_ms_p50")):(column("ttfb_ms_p50")):(column("ttfb_ms_p99")) with yerrorbars linecolor rgb color(i) linewidth 1.0 pointtype -1, \
   for [i = 1:N] FILE[i] using (column("x")):(column("ttfb_ms_p50")) with points pointtype filled(i) pointsize PS linecolor rgb color(i)
