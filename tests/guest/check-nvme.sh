@@ -46,10 +46,11 @@ partition() {
 # What the drives hold.
 images() {
 	"$build/nvme-check" --make 64MiB --seed 1 "$tmp/data0" && "$build/nvme-check" --make 64MiB --seed 2 "$tmp/data4k" &&
+		"$build/nvme-check" --make 16MiB --seed 4 "$tmp/second" &&
 		cp "$tmp/data0" "$tmp/err0" || return
 	mkdir "$tmp/files" && "$build/nvme-check" --make 5000000 --seed 3 "$tmp/files/object" &&
 		truncate -s 64M "$tmp/fs0" && mkfs.ext4 -q -O inline_data -d "$tmp/files" "$tmp/fs0" || return
-	for i in data0 data4k err0 fs0; do cp --sparse=always "$tmp/$i" "$tmp/$i.b"; done
+	for i in data0 data4k second err0 fs0; do cp --sparse=always "$tmp/$i" "$tmp/$i.b"; done
 	cat >"$tmp/errors" <<X
 [inject-error]
 event = "read_aio"
@@ -76,7 +77,8 @@ drives() { # suffix of the images; sets `data`
 	data=(
 		-drive "if=none,id=d0,file=$tmp/data0$1,format=raw" -device nvme,serial=data0,drive=d0,mdts=5
 		-drive "if=none,id=d1,file=$tmp/data4k$1,format=raw" -device nvme,id=c1,serial=data4k
-		-device nvme-ns,drive=d1,bus=c1,logical_block_size=4096,physical_block_size=4096
+		-device nvme-ns,drive=d1,bus=c1,logical_block_size=4096,physical_block_size=4096,nsid=1
+		-drive "if=none,id=d6,file=$tmp/second$1,format=raw" -device nvme-ns,drive=d6,bus=c1,nsid=2
 		-drive "if=none,id=d2,$errors,file.image.filename=$tmp/err0$1" -device nvme,serial=err0,drive=d2
 		-drive "if=none,id=d4,file=$tmp/fs0$1,format=raw" -device nvme,serial=fs0,drive=d4
 	)

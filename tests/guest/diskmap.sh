@@ -21,7 +21,8 @@ dmesg | grep 'diskmap.*queues'
 
 $H "$check" --label "diskmap 512" --write diskmap:0 || bad=1
 $H "$check" --label "diskmap 4096" --seed 2 --write --poll diskmap:1 || bad=1
-$H "$check" --label "diskmap" --error 1MiB diskmap:2 || bad=1
+$H "$check" --label "diskmap namespace 2" --seed 4 --nsid 2 diskmap:1,nsid=2 || bad=1
+$H "$check" --label "diskmap" --error 1MiB --status 281 diskmap:2 || bad=1
 # Counted, not timed: one system call a batch.
 few_calls() {
 	calls=$(sed 's/.*"syscalls_per_io":\([^,}]*\).*/\1/' /tmp/out)
@@ -37,7 +38,7 @@ $H "$direct" /dev/diskmap0 $mode || bad=1
 if [ $mode = iommu ]; then
 	$H "$check" --label "diskmap direct 512" --write diskmap:0,direct || bad=1
 	$H "$check" --label "diskmap direct 4096" --seed 2 --write --poll diskmap:1,nsid=1,direct || bad=1
-	$H "$check" --label "diskmap direct" --error 1MiB diskmap:2,direct || bad=1
+	$H "$check" --label "diskmap direct" --error 1MiB --status 281 diskmap:2,direct || bad=1
 	$window --device diskmap:0,direct >/tmp/out 2>&1
 	few_calls
 	say "diskmap direct: at most 0.1 system calls a read" $? "$(tail -n 1 /tmp/out)"

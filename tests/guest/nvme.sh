@@ -25,12 +25,14 @@ say "uring: polled completions take no interrupt" $? "$before, then $after inter
 $H "$check" --label "uring polled" --poll --error 1MiB uring:/dev/$err0 || bad=1
 $H "$check" --label "passthru 512" --write passthru:/dev/ng${data0#nvme} || bad=1
 $H "$check" --label "passthru 4096" --seed 2 --nofd --write passthru:/dev/ng${data4k#nvme} || bad=1
-$H "$check" --label "passthru" --error 1MiB passthru:/dev/ng${err0#nvme} || bad=1
+$H "$check" --label "passthru" --error 1MiB --status 281 passthru:/dev/ng${err0#nvme} || bad=1
 
 mods vfio_iommu_type1 vfio_pci
 $H "$check" --label "vfio polled 512" --poll --write vfio:$bdf_data0 || bad=1
 $H "$check" --label "vfio interrupts 4096" --seed 2 --write vfio:$bdf_data4k || bad=1
-$H "$check" --label "vfio" --error 1MiB vfio:$bdf_err0 || bad=1
+$H "$check" --label "passthru namespace 2" --seed 4 --nsid 2 passthru:/dev/ng$(echo ${data4k#nvme} | sed s/n1$/n2/) || bad=1
+$H "$check" --label "vfio namespace 2" --seed 4 --nsid 2 vfio:$bdf_data4k || bad=1
+$H "$check" --label "vfio" --error 1MiB --status 281 vfio:$bdf_err0 || bad=1
 [ -e /sys/class/nvme ] && [ "$(driver_of $bdf_data0)" = nvme ]
 say "vfio gives the device back to its driver" $?
 

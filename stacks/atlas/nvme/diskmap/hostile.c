@@ -240,6 +240,22 @@ static void attaching(const char *path)
 	close(fd);
 }
 
+/* What an administrator may ask: Identify Controller, and the SMART log (with a temperature in
+ * kelvin). */
+static void admin(void)
+{
+	static unsigned char page[DISKMAP_ADMIN_DATA];
+	struct diskmap_admin ad = {.opcode = 6, .cdw10 = 1, .data = (unsigned long)page};
+
+	say("not hostile: Identify tells the serial number",
+	    !ioctl(att.fd, DISKMAP_ADMIN, &ad) && !ad.status && !memcmp(page + 4, info.serial, 20),
+	    "another");
+	ad = (struct diskmap_admin){
+		.opcode = 2, .nsid = ~0u, .cdw10 = 127u << 16 | 2, .data = (unsigned long)page};
+	say("not hostile: the SMART log tells the temperature",
+	    !ioctl(att.fd, DISKMAP_ADMIN, &ad) && !ad.status && page[1] | page[2] << 8, "none");
+}
+
 /* A granted read lands where it was asked to, and nowhere else; also across pages and buffers. */
 static void exact(void)
 {
@@ -419,6 +435,7 @@ int main(int argc, char **argv)
 	memset(vic.buf, CANARY, region);
 	memset(att.buf, OWN, region);
 	attaching(argv[1]);
+	admin();
 	memory();
 	blocks();
 	queue_state();
