@@ -19,8 +19,9 @@
 #include "base/log.h"
 #include "harness/csv.h"
 
-#define BLOCKS_MAX 1024
-#define LEVEL	   0.05
+#define BLOCKS_MAX  1024
+#define COLUMNS_MAX 32 /* of keys */
+#define LEVEL	    0.05
 
 static const char *const metrics[] = {"net_gbps", "latency_ms_p50", "latency_ms_p99",
 				      "cpu_s_per_gb", "host_cpu_s_per_gb"};
@@ -56,29 +57,37 @@ static bool first_of_point(const struct table *t, int row)
 	return true;
 }
 
-/* The keys that differ within the folder; all of them if none does. */
+/* Is there a row that the keys named so far don't tell from this one, but this key does? */
+static bool tells_apart(const struct table *t, int row, const bool *named, int col)
+{
+	for (int i = 0; i < t->c.rows; i++) {
+		bool same = true;
+
+		for (int k = t->block + 1; k < col && same; k++)
+			same = !named[k] || !strcmp(csv_text(&t->c, i, k), csv_text(&t->c, row, k));
+		if (same && strcmp(csv_text(&t->c, i, col), csv_text(&t->c, row, col)) != 0)
+			return true;
+	}
+	return false;
+}
+
+/* The stack, and what more it takes to tell the point from the others. */
 static void name_point(const struct table *t, int row, char *buf, size_t len)
 {
+	bool named[COLUMNS_MAX] = {false};
 	size_t at = 0;
 
 	buf[0] = 0;
-	for (int pass = 0; pass < 2 && !at; pass++)
-		for (int col = t->block + 1; col < t->valid && at < len; col++) {
-			bool varies = pass;
+	for (int col = t->block + 1; col < t->valid && col < COLUMNS_MAX && at < len; col++) {
+		const char *name = t->c.name[col];
+		bool stack = !strcmp(name, "stack");
 
-			for (int i = 0; i < t->c.rows && !varies; i++)
-				varies = strcmp(csv_text(&t->c, i, col),
-						csv_text(&t->c, row, col)) != 0;
-			if (is_key(t, col) || !varies)
-				continue;
+		named[col] = stack || (!is_key(t, col) && tells_apart(t, row, named, col));
+		if (named[col])
 			at += (size_t)snprintf(buf + at, len - at, "%s%s%s%s", at ? " " : "",
-					       strcmp(t->c.name[col], "stack") ? t->c.name[col]
-									       : "",
-					       strcmp(t->c.name[col], "stack") ? "=" : "",
+					       stack ? "" : name, stack ? "" : "=",
 					       csv_text(&t->c, row, col));
-			if (!strcmp(t->c.name[col], "stack") && pass)
-				break;
-		}
+	}
 }
 
 /* Which side of the key is this row on? A is "off", or the smaller number. */

@@ -149,6 +149,31 @@ static void test_incomplete(void **state)
 	end();
 }
 
+/* A key that goes with the stack names nothing; one that tells points apart does. */
+static void test_names(void **state)
+{
+	static const char *const stack[] = {"nginx", "atlas"};
+	struct errbuf e;
+
+	(void)state;
+	begin();
+	rewind(runs);
+	fputs("cell,repetition,stack,ratio,connections,active,valid,wall_s,net_gbps,why\n", runs);
+	for (int b = 1; b < 3; b++)
+		for (int s = 0; s < 2; s++)
+			for (int conns = 1; conns < 3 - s; conns++)
+				for (int on = 0; on < 2; on++)
+					fprintf(runs, "0,%d,%s,%d,%d,%s,1,1,%d,\n", b, stack[s],
+						100 * !s, conns, on ? "on" : "off", 5 + b);
+	assert_int_equal(ftruncate(fileno(runs), ftell(runs)), 0);
+	fclose(runs);
+	assert_int_equal(aa_read(&a, dir, &e), 3);
+	find(&a, "active", "net_gbps", "nginx connections=1");
+	find(&a, "active", "net_gbps", "nginx connections=2");
+	find(&a, "active", "net_gbps", "atlas");
+	end();
+}
+
 static void test_other_folders(void **state)
 {
 	struct errbuf e = {""};
@@ -170,9 +195,8 @@ static void test_other_folders(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_found),
-		cmocka_unit_test(test_holm),
-		cmocka_unit_test(test_incomplete),
+		cmocka_unit_test(test_found),	      cmocka_unit_test(test_holm),
+		cmocka_unit_test(test_incomplete),    cmocka_unit_test(test_names),
 		cmocka_unit_test(test_other_folders),
 	};
 
