@@ -98,7 +98,7 @@ const struct setting settings[] = {
 	 "atlas: window that must open before it is read for"},
 	{"stack", "idle", SETTING_DURATION, "", NULL, 0, 3600 * SEC,
 	 "idle timeout of a connection"},
-	{"stack", "device", SETTING_TEXT, "", NULL, 0, 0, "atlas: storage back end, e.g. uring"},
+	{"stack", "device", SETTING_TEXT, "", NULL, 0, 0, "atlas: uring:, extents:auto,DEVICE"},
 	{"stack", "pktio", SETTING_TEXT, "", NULL, 0, 0, "atlas: network back end, e.g. packet"},
 	{"stack", "stages", SETTING_CHOICE, "", "on off", 0, 0,
 	 "atlas: count cycles by stage of a turn"},
