@@ -224,6 +224,64 @@ static void test_smart(void **state)
 	assert_int_equal(smart_open("/nonexistent", "nvme0n1", &e), -ENOENT);
 }
 
+/* A drive that got hot within the run: temperature, throttling since before. Then one that refuses.
+ */
+static int logs_read;
+
+static int hot_drive(int fd, uint8_t log[SMART_LOG_BYTES])
+{
+	assert_true(fd >= 0);
+	memset(log, 0, SMART_LOG_BYTES);
+	logs_read++;
+	log[1] = logs_read > 1 ? 0x61 : 0x41; /* 353 K, 321 K */
+	log[2] = 1;
+	log[216] = logs_read > 1 ? 7 : 5;
+	log[224] = logs_read > 1 ? 40 : 10;
+	return 0;
+}
+
+static int refusing_drive(int fd, uint8_t log[SMART_LOG_BYTES])
+{
+	(void)fd;
+	(void)log;
+	return 0x2002;
+}
+
+/* /dev/null stands in for the controller's device. */
+static void run_nvme(struct kit *k, int (*drive)(int fd, uint8_t log[SMART_LOG_BYTES]))
+{
+	struct testbed tb = {.disk = "nvme0n1"};
+	struct collector_env env = {.tb = &tb};
+	int (*real)(int, uint8_t *) = smart_get_log;
+	char cmd[256];
+
+	kit_begin(k, "disk");
+	snprintf(cmd, sizeof cmd,
+		 "mkdir -p %s/block/nvme0n1 && ln -s ../../null %s/block/nvme0n1/device", k->sys,
+		 k->sys);
+	assert_int_equal(system(cmd), 0);
+	logs_read = 0;
+	smart_get_log = drive;
+	kit_run(k, &collector_disk, &env);
+	smart_get_log = real;
+	kit_end(k);
+}
+
+static void test_smart_before_and_after(void **state)
+{
+	struct kit k;
+
+	(void)state;
+	run_nvme(&k, hot_drive);
+	assert_int_equal(logs_read, 2);
+	kit_near(&k, "nvme_temp_c", 80);
+	kit_near(&k, "nvme_throttle_n", 2);
+	kit_near(&k, "nvme_throttle_s", 30);
+	kit_near(&k, "nvme_critical", 0);
+	run_nvme(&k, refusing_drive);
+	assert_non_null(strstr(kit_why(&k, "nvme_throttle_n"), "status 2002h"));
+}
+
 /* --- the running kernel --- */
 
 static bool whole_disk(const char *path, char *out, size_t cap)
@@ -317,11 +375,17 @@ static void test_live(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_window),		cmocka_unit_test(test_disk_goes_away),
-		cmocka_unit_test(test_no_disk),		cmocka_unit_test(test_latency_window),
-		cmocka_unit_test(test_half_written),	cmocka_unit_test(test_around_the_ring),
-		cmocka_unit_test(test_cost_is_bounded), cmocka_unit_test(test_format),
-		cmocka_unit_test(test_smart),		cmocka_unit_test(test_live),
+		cmocka_unit_test(test_window),
+		cmocka_unit_test(test_disk_goes_away),
+		cmocka_unit_test(test_no_disk),
+		cmocka_unit_test(test_latency_window),
+		cmocka_unit_test(test_half_written),
+		cmocka_unit_test(test_around_the_ring),
+		cmocka_unit_test(test_cost_is_bounded),
+		cmocka_unit_test(test_format),
+		cmocka_unit_test(test_smart),
+		cmocka_unit_test(test_smart_before_and_after),
+		cmocka_unit_test(test_live),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

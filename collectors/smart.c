@@ -48,17 +48,24 @@ int smart_open(const char *sys_root, const char *disk, struct errbuf *e)
 		      : fd;
 }
 
+static int from_drive(int fd, uint8_t log[SMART_LOG_BYTES])
+{
+	_Static_assert(sizeof(struct nvme_smart_log) == SMART_LOG_BYTES, "the log page");
+	return nvme_get_log_smart(fd, NVME_NSID_ALL, false, (struct nvme_smart_log *)log);
+}
+
+int (*smart_get_log)(int fd, uint8_t log[SMART_LOG_BYTES]) = from_drive;
+
 int smart_read(int fd, struct smart *out, struct errbuf *e)
 {
-	struct nvme_smart_log log;
-	int r = nvme_get_log_smart(fd, NVME_NSID_ALL, false, &log);
+	_Alignas(8) uint8_t log[SMART_LOG_BYTES];
+	int r = smart_get_log(fd, log);
 
-	_Static_assert(sizeof log == SMART_LOG_BYTES, "the log page is 512 bytes");
 	if (r < 0)
 		return errf(e, -errno, "the drive's SMART log can't be read: %s", strerror(errno));
 	if (r > 0)
 		return errf(e, -EIO, "the drive refuses its SMART log: status %xh",
 			    (unsigned int)r);
-	smart_decode((const uint8_t *)&log, out);
+	smart_decode(log, out);
 	return 0;
 }

@@ -22,6 +22,8 @@ struct smart {
 /* The controller of a whole disk, "nvme0n1". A descriptor, or -errno with a sentence. */
 int smart_open(const char *sys_root, const char *disk, struct errbuf *e);
 int smart_read(int fd, struct smart *out, struct errbuf *e);
+/* How the log is read: libnvme, or a test's drive. 0, -1 and errno, or an NVMe status. */
+extern int (*smart_get_log)(int fd, uint8_t log[SMART_LOG_BYTES]);
 void smart_decode(const uint8_t log[SMART_LOG_BYTES], struct smart *out);
 
 #endif
