@@ -7,7 +7,10 @@
  * for and has not delivered counts against the window, but proves nothing about the network.
  *
  * Departures: the L limit of RFC 9406 4.2 is left out (one ACK of a GSO receiver covers 100 KB; the
- * pacer spreads the burst). Pacing at 2 x and 1.2 x cwnd/srtt as in Linux.
+ * pacer spreads the burst). Pacing at 2 x and 1.2 x cwnd/srtt as Linux
+ * gives its fq discipline; 4 x and 2 x while there are few connections, which can't burst together:
+ * an idle connection's next response is at most a window, and paced its end comes up to a round
+ * trip later than from a sender that does not pace (512 KiB at 80 ms: 102 ms, 93, unpaced 83).
  */
 #include "stacks/atlas/tcp/tcp_priv.h"
 
@@ -16,6 +19,7 @@
 #define HY_SAMPLES	8
 #define HY_CSS_DIVISOR	4
 #define HY_CSS_ROUNDS	5
+#define PACE_FEW	8   /* connections */
 #define PACE_MIN_RTT_US 500 /* below, ACK clocking is smooth enough and timers are too coarse */
 
 void tcp_cc_init(struct tcp_conn *c)
@@ -181,7 +185,10 @@ uint64_t tcp_cc_pacing(const struct tcp_conn *c)
 	if (!c->s->cfg.pacing || rtt < PACE_MIN_RTT_US)
 		return 0;
 	rate = (uint64_t)c->cwnd * 1000000 / rtt;
-	rate = c->cwnd < c->ssthresh / 2 ? rate * 2 : rate * 6 / 5;
+	if (c->s->st.conns <= PACE_FEW)
+		rate = c->cwnd < c->ssthresh / 2 ? rate * 4 : rate * 2;
+	else
+		rate = c->cwnd < c->ssthresh / 2 ? rate * 2 : rate * 6 / 5;
 	return rate ? rate : 1;
 }
 

@@ -55,11 +55,17 @@ bool tcp_window_blocked(const struct tcp_conn *c)
 	       tcp_usable_end(c) == c->snd_nxt;
 }
 
+/* Nothing under way, neither on the network nor from the disk: no pacer can be late. */
+static bool idle(const struct tcp_conn *c)
+{
+	return c->head == NONE && c->pull_end <= c->snd_nxt;
+}
+
 /* Bytes the pacer gives at once: a quantum, and what should have left since it was due. A busy
  * worker looks at its timers late; without this credit the rate would be what the timers manage. */
 static uint64_t pace_burst(const struct tcp_conn *c, uint64_t rate)
 {
-	uint64_t late = min64(c->s->now - c->pace_next, PACE_CREDIT_NS);
+	uint64_t late = idle(c) ? 0 : min64(c->s->now - c->pace_next, PACE_CREDIT_NS);
 	uint64_t owed = rate * late / NSEC_PER_SEC;
 
 	return tcp_pace_quantum(c, rate) + owed - owed % c->mss;
@@ -216,7 +222,7 @@ static bool next_probe(struct tcp_conn *c, struct tcp_want *w)
 /* [pull_end, end) was handed out: when may the next quantum follow? */
 static void pace(struct tcp_conn *c, uint64_t end, uint64_t rate)
 {
-	uint64_t from = c->s->now - min64(c->s->now, PACE_CREDIT_NS);
+	uint64_t from = c->s->now - (idle(c) ? 0 : min64(c->s->now, PACE_CREDIT_NS));
 
 	c->pace_next = max64(c->pace_next, from) + (end - c->pull_end) * NSEC_PER_SEC / rate;
 	if (tcp_usable_end(c) > end)

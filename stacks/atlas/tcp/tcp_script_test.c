@@ -402,6 +402,7 @@ static void do_expect(struct script *x, const char *s)
 		{"paws_drops", offsetof(struct tcp_stats, paws_drops)},
 		{"zero_window_probes", offsetof(struct tcp_stats, zero_window_probes)},
 		{"bytes_rexmit", offsetof(struct tcp_stats, bytes_rexmit)},
+		{"bytes_out", offsetof(struct tcp_stats, bytes_out)},
 		{"conns", offsetof(struct tcp_stats, conns)},
 	};
 

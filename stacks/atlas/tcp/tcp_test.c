@@ -477,13 +477,16 @@ static void test_pacing(void **state)
 		.s = &s, .mss = 1460, .cwnd = 146000, .ssthresh = 146000, .srtt_us = 10000};
 
 	(void)state;
-	assert_int_equal(tcp_cc_pacing(&c), 14600000 * 6 / 5);
+	assert_int_equal(tcp_cc_pacing(&c), 14600000 * 2);
 	c.cwnd = 70000; /* slow start */
+	assert_int_equal(tcp_cc_pacing(&c), 7000000 * 4);
+	s.st.conns = 9;
 	assert_int_equal(tcp_cc_pacing(&c), 7000000 * 2);
+	s.st.conns = 8;
 	c.rack_rtt_us = 20000; /* the newest round trip was a long one: the average counts */
-	assert_int_equal(tcp_cc_pacing(&c), 7000000 * 2);
+	assert_int_equal(tcp_cc_pacing(&c), 7000000 * 4);
 	c.rack_rtt_us = 5000; /* the average was spoilt */
-	assert_int_equal(tcp_cc_pacing(&c), 14000000 * 2);
+	assert_int_equal(tcp_cc_pacing(&c), 14000000 * 4);
 	assert_int_equal(tcp_frame_max(&c), 65000);
 	c.rack_rtt_us = 100; /* too short to be paced: two segments a window */
 	assert_int_equal(tcp_cc_pacing(&c), 0);
