@@ -94,7 +94,7 @@ drives() { # suffix of the images; sets `data`
 
 boot() { # suffix, parts
 	drives "$1"
-	"$here/boot.sh" -d "$dir" -i "$tmp/initrd" -m 1280 -c 2 -t 200 "$here/storage.sh" \
+	"$here/boot.sh" -d "$dir" -i "$tmp/initrd" -m 1280 -c 2 -t 300 "$here/storage.sh" \
 		"$build,$tmp/hostile,$tmp/direct,$2" -- "${data[@]}" 2>>"$tmp/qemu.log"
 }
 

@@ -57,7 +57,7 @@ $H "$check" --label "diskmap after 20 killed owners" diskmap:0 || bad=1
 start_owner diskmap:1
 give $bdf_data4k ""
 is_over() { ! kill -0 $pid 2>/dev/null; }
-within 100 is_over
+within 300 is_over
 say "diskmap: a program whose device is gone ends" $?
 kill -9 $pid 2>/dev/null
 wait $pid 2>/dev/null

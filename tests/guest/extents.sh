@@ -41,7 +41,7 @@ leases() {
 	touch -r /host$fs/object /tmp/then
 	: >>/host$fs/object
 	say "extents, $type: a writer gets the file" $?
-	within 100 grep -q "result -116" /tmp/out
+	within 300 grep -q "result -116" /tmp/out
 	say "extents, $type: and it is served no more" $? "$(tail -n 1 /tmp/out)"
 	kill -9 $pid 2>/dev/null
 	wait $pid 2>/dev/null
@@ -65,7 +65,7 @@ serve() { # label, device
 	$H "$build/atlas" --if v0 --ip 198.18.0.2/24 --device "extents:$cat,$2" --tls-cert $TMPDIR/cert \
 		--tls-key $TMPDIR/key --stats $TMPDIR/sock >$TMPDIR/log 2>&1 &
 	pid=$!
-	within 100 grep -q ready $TMPDIR/log
+	within 300 grep -q ready $TMPDIR/log
 	for scheme in http https; do
 		rm -f $TMPDIR/got
 		$H /usr/sbin/ip netns exec c curl -sk --max-time 30 -o $TMPDIR/got $scheme://198.18.0.2/object

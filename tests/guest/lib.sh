@@ -17,7 +17,7 @@ within() { # tenths, command...
 have_disks() { [ "$(ls -d /sys/block/nvme*n1 2>/dev/null | wc -l)" -ge $1 ]; }
 # Controllers of the kernel's driver by the drives' serials: $bdf_SERIAL.
 find_disks() { # how many there must be
-	within 100 have_disks $1
+	within 300 have_disks $1
 	for n in /sys/class/nvme/nvme*; do
 		eval "bdf_$(sed 's/ *$//' "$n/serial")=$(cat "$n/address")"
 	done
@@ -27,7 +27,7 @@ disk() { # bdf; prints nvme0n1
 	for d in /sys/bus/pci/devices/$1/nvme/nvme*/nvme*n1; do [ -e $d ] && echo ${d##*/}; done
 }
 has_disk() { d=$(disk $1) && [ -b /dev/$d ]; }
-wait_disk() { within 100 has_disk $1; }
+wait_disk() { within 300 has_disk $1; }
 driver_of() { basename "$(readlink /sys/bus/pci/devices/$1/driver)"; }
 give() { # bdf, driver ("" = the usual one)
 	echo "$2" >/sys/bus/pci/devices/$1/driver_override
@@ -40,7 +40,7 @@ start_owner() { # arguments
 	: >/tmp/out
 	$H "$check" --forever "$@" >/tmp/out 2>&1 &
 	pid=$!
-	within 100 grep -q running /tmp/out
+	within 300 grep -q running /tmp/out
 }
 # An owner dies at a full window, so many times.
 kill_owners() { # label, times, arguments
