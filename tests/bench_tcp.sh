@@ -15,8 +15,6 @@ cd "$(dirname "$0")/.." || exit 1
 need_root
 need_programs ip nginx python3
 
-wan_ns=dcnt-$$-w
-
 cleanup() {
 	trap - EXIT INT TERM
 	fair_down
@@ -56,40 +54,26 @@ grid() { # [results folder]
 	table "$dir"
 }
 
-# server | wan | client; the kernel has 198.18.0.1 and atlas 198.18.0.2 on the same link.
 fair_up() { # WAN box options...
-	ip netns add "$srv_ns" && ip netns add "$wan_ns" && ip netns add "$cli_ns" || return 1
-	ip link add v0 netns "$srv_ns" type veth peer name ws netns "$wan_ns" &&
-		ip link add v1 netns "$cli_ns" type veth peer name wc netns "$wan_ns" &&
-		ip -n "$srv_ns" addr add 198.18.0.1/24 dev v0 && ip -n "$wan_ns" addr add 198.18.0.254/24 dev ws &&
-		ip -n "$cli_ns" addr add 198.18.1.129/24 dev v1 && ip -n "$wan_ns" addr add 198.18.1.254/24 dev wc &&
-		ip -n "$srv_ns" link set v0 up && ip -n "$wan_ns" link set ws up &&
-		ip -n "$wan_ns" link set wc up && ip -n "$cli_ns" link set v1 up &&
-		ip -n "$srv_ns" route add default via 198.18.0.254 congctl cubic &&
-		ip -n "$cli_ns" route add default via 198.18.1.254 &&
-		ip netns exec "$wan_ns" sh -c 'echo 1 >/proc/sys/net/ipv4/ip_forward' || return 1
+	wan_netns_up || return 1
 	mkdir -p "$tmp/www" && truncate -s 2G "$tmp/www/big"
 	printf '%s\n' 'daemon off; user root root; worker_processes 1; error_log stderr;' "pid $tmp/nginx.pid;" \
 		'events {}' "http { access_log off; sendfile on; server { listen 198.18.0.1:80; root $tmp/www; } }" >"$tmp/nginx.conf"
 	ip netns exec "$srv_ns" nginx -c "$tmp/nginx.conf" 2>"$tmp/nginx.log" &
 	ip netns exec "$srv_ns" build/atlas --if v0 --ip "$atlas_ip/24" --gw 198.18.0.254 --root "$tmp/www" \
 		>"$tmp/atlas.out" 2>"$tmp/atlas.log" &
-	ip netns exec "$wan_ns" build/dcn-wan --server-if ws --client-if wc --segment mss "$@" >"$tmp/wan.json" 2>"$tmp/wan.log" &
 	for _ in $(seq 100); do
-		grep -qs ready "$tmp/wan.log" && grep -qs ready "$tmp/atlas.log" && return 0
+		grep -qs ready "$tmp/atlas.log" && break
 		sleep 0.1
 	done
-	cat "$tmp/wan.log" "$tmp/atlas.log" "$tmp/nginx.log"
-	return 1
+	wan_up --segment mss "$@" || { cat "$tmp/atlas.log" "$tmp/nginx.log"; return 1; }
 }
 
 fair_down() {
 	local n
 	for n in $(jobs -p); do kill "$n" 2>/dev/null; done
 	wait
-	for n in "$srv_ns" "$wan_ns" "$cli_ns"; do
-		[ ! -e "/run/netns/$n" ] || ip netns del "$n"
-	done
+	netns_down
 }
 
 got() { # server address, seconds, file: bytes that came

@@ -27,39 +27,7 @@ lab_cleanup() {
 	local p
 	for p in $(jobs -p); do kill "$p" 2>/dev/null; done
 	wait
-	for p in "$srv_ns" "$wan_ns" "$cli_ns"; do
-		[ ! -e "/run/netns/$p" ] || ip netns del "$p"
-	done
-}
-
-lab_up() {
-	local n
-	for n in "$srv_ns" "$wan_ns" "$cli_ns"; do
-		ip netns add "$n" && ip -n "$n" link set lo up || return 1
-	done
-	ip link add v0 netns "$srv_ns" type veth peer name ws netns "$wan_ns" &&
-		ip link add v1 netns "$cli_ns" type veth peer name wc netns "$wan_ns" &&
-		ip -n "$srv_ns" addr add 198.18.0.1/24 dev v0 &&
-		ip -n "$wan_ns" addr add 198.18.0.254/24 dev ws &&
-		ip -n "$cli_ns" addr add 198.18.1.129/24 dev v1 &&
-		ip -n "$wan_ns" addr add 198.18.1.254/24 dev wc &&
-		ip -n "$srv_ns" link set v0 up && ip -n "$wan_ns" link set ws up &&
-		ip -n "$wan_ns" link set wc up && ip -n "$cli_ns" link set v1 up &&
-		ip -n "$cli_ns" route add default via 198.18.1.254 &&
-		ip netns exec "$wan_ns" sh -c 'echo 1 >/proc/sys/net/ipv4/ip_forward'
-}
-
-wan_up() { # options...
-	local _
-	ip netns exec "$wan_ns" "$WAN" --server-if ws --client-if wc "$@" >"$tmp/wan.json" 2>"$tmp/wan.log" &
-	wan_pid=$!
-	for _ in $(seq 200); do
-		grep -qs ready "$tmp/wan.log" && return 0
-		kill -0 "$wan_pid" 2>/dev/null || break
-		sleep 0.05
-	done
-	cat "$tmp/wan.log"
-	return 1
+	netns_down
 }
 
 fetch() { # scheme, file of the answer
@@ -86,7 +54,7 @@ counted() { # loss
 
 path() { # rtt in ms, loss in per cent
 	local a b
-	lab_up || return 1
+	wan_netns_up || return 1
 	wan_up --rtt "$1ms" --loss "$2" --seed 4711 --segment mss || return 1
 	ip netns exec "$srv_ns" "${ATLAS:-build/atlas}" --if v0 --ip "$atlas_ip/24" --gw 198.18.0.254 --root "$main/www" \
 		--tls-cert "$main/ec.pem" --tls-key "$main/ec.key" --stats "$tmp/atlas.sock" --io-window 16 --buffers 64 \
@@ -102,7 +70,7 @@ path() { # rtt in ms, loss in per cent
 	sleep 0.5 # atlas copies its rooms' counters ten times a second
 	python3 -c 'import socket, sys; s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1])
 print(b"".join(iter(lambda: s.recv(65536), b"")).decode())' "$tmp/atlas.sock" >"$tmp/stats.json" || return 1
-	kill "$wan_pid" && wait "$wan_pid" || { cat "$tmp/wan.log"; return 1; }
+	wan_down || return 1
 	counted "$2"
 }
 

@@ -9,60 +9,14 @@ need_programs ip ethtool python3
 WAN=${WAN:-build/dcn-wan}
 [ -x "$WAN" ] || { echo "skip all: $WAN is not built"; exit 77; }
 
-wan_ns=dcnt-$$-w
 pids=()
-wan_pid=
 
 cleanup() {
 	trap - EXIT INT TERM
-	local p n
+	local p
 	for p in "${pids[@]}" $wan_pid; do kill -9 "$p" 2>/dev/null; wait "$p" 2>/dev/null; done
-	for n in "$srv_ns" "$wan_ns" "$cli_ns"; do
-		[ ! -e "/run/netns/$n" ] || ip netns del "$n"
-	done
+	netns_down
 	rm -rf "$tmp"
-}
-
-in_wan() { ip netns exec "$wan_ns" "$@"; }
-
-lab_up() {
-	local n
-	for n in "$srv_ns" "$wan_ns" "$cli_ns"; do
-		ip netns add "$n" && ip -n "$n" link set lo up || return 1
-	done
-	ip link add s0 netns "$srv_ns" type veth peer name ws netns "$wan_ns" &&
-		ip link add c0 netns "$cli_ns" type veth peer name wc netns "$wan_ns" &&
-		ip -n "$srv_ns" addr add 198.18.0.1/24 dev s0 &&
-		ip -n "$wan_ns" addr add 198.18.0.254/24 dev ws &&
-		ip -n "$cli_ns" addr add 198.18.1.129/24 dev c0 &&
-		ip -n "$wan_ns" addr add 198.18.1.254/24 dev wc &&
-		ip -n "$srv_ns" link set s0 up && ip -n "$wan_ns" link set ws up &&
-		ip -n "$wan_ns" link set wc up && ip -n "$cli_ns" link set c0 up &&
-		ip -n "$srv_ns" route add default via 198.18.0.254 &&
-		ip -n "$cli_ns" route add default via 198.18.1.254 &&
-		in_wan sh -c 'echo 1 >/proc/sys/net/ipv4/ip_forward'
-}
-
-wan_up() { # options...
-	local _
-	rm -f "$tmp/wan.log"
-	ip netns exec "$wan_ns" "$WAN" --server-if ws --client-if wc --stats "$tmp/wan.sock" "$@" >"$tmp/wan.json" 2>"$tmp/wan.log" &
-	wan_pid=$!
-	for _ in $(seq 100); do
-		grep -qs ready "$tmp/wan.log" && return 0
-		kill -0 "$wan_pid" 2>/dev/null || break
-		sleep 0.05
-	done
-	cat "$tmp/wan.log"
-	return 1
-}
-
-wan_down() {
-	kill "$wan_pid" && wait "$wan_pid"
-	local rc=$?
-	wan_pid=
-	[ $rc -eq 0 ] || cat "$tmp/wan.log"
-	return $rc
 }
 
 # counter DIR NAME of the last box that ended
@@ -163,7 +117,7 @@ elif mode == "accuracy":  # N: quantiles of the round-trip time
     print("%.3f %.3f %.3f %.3f" % (r[0], statistics.median(r), r[int(.99 * len(r))], r[-1]))
 PY
 
-lab_up || { echo "not ok testbed: namespaces can't be made"; exit 1; }
+wan_netns_up || { echo "not ok testbed: namespaces can't be made"; exit 1; }
 ip netns exec "$srv_ns" python3 "$tmp/probe.py" serve &
 pids+=($!)
 for _ in $(seq 50); do probe get 10 2>/dev/null && break; sleep 0.1; done
@@ -207,7 +161,7 @@ t_rate() { # 5 MB at 40 Mbit/s take a second
 	wan_up --rate 40Mbit --queue 20p --rtt 5ms && probe get 5000000 0.95 && wan_down &&
 		[ "$(counter down queue_drops)" -gt 0 ] && [ "$(counter down queue_bytes_max)" -le 30281 ]
 }
-rx_packets() { ip netns exec "$cli_ns" cat /proc/net/dev | awk '/c0:/ {print $3}'; }
+rx_packets() { ip netns exec "$cli_ns" cat /proc/net/dev | awk '/v1:/ {print $3}'; }
 t_segment() {
 	local a b c
 	a=$(rx_packets); probe get 5000000 || return 1
@@ -243,7 +197,7 @@ t_stops_when_never_idle() {
 }
 t_stops_with_its_interface() { # the last one: the testbed is broken then
 	local _
-	wan_up --rtt 2ms --loss 0.01 && ip -n "$cli_ns" link del c0 || return 1
+	wan_up --rtt 2ms --loss 0.01 && ip -n "$cli_ns" link del v1 || return 1
 	for _ in $(seq 100); do
 		kill -0 "$wan_pid" 2>/dev/null || return 0
 		sleep 0.05
@@ -262,7 +216,7 @@ t_errors() {
 	fails 1 nosuch in_wan "$WAN" --server-if nosuch --client-if wc &&
 		fails 2 los in_wan "$WAN" --los 1 && fails 2 loss in_wan "$WAN" --loss 200 &&
 		fails 2 needs in_wan "$WAN" --rtt && fails 0 usage "$WAN" --help &&
-		fails 1 ip_forward ip netns exec "$cli_ns" "$WAN" --server-if c0 --client-if c0
+		fails 1 ip_forward ip netns exec "$cli_ns" "$WAN" --server-if v1 --client-if v1
 }
 
 for t in delay data_is_forwarded_by_the_kernel range jitter loss_is_what_is_counted everything_at_once rate \
