@@ -47,14 +47,16 @@ static const struct param options[] = {
 
 static void store(const struct param *p, void *at, double v)
 {
-	uint64_t u64 = (uint64_t)v;
-	uint32_t u32 = (uint32_t)v;
+	uint64_t u64;
+	uint32_t u32;
 
 	switch (p->kind) {
 	case P_U64:
+		u64 = (uint64_t)v;
 		memcpy(at, &u64, sizeof u64);
 		break;
 	case P_U32:
+		u32 = (uint32_t)v;
 		memcpy(at, &u32, sizeof u32);
 		break;
 	case P_DOUBLE:
