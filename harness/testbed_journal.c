@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/proc.h"
 #include "harness/testbed_ns.h"
 
 #define MADE_NETNS_DIR ".made-netns-dir" /* marker: NETNS_DIR was not there before us */
@@ -93,26 +94,6 @@ void journal_unlock(int fd)
 	close(fd);
 }
 
-/* Start time of a process in clock ticks: field 22 of /proc/PID/stat; 0 if there is none. */
-static unsigned long long start_time(int pid)
-{
-	char path[64], buf[1024], *p;
-	unsigned long long t = 0;
-	FILE *f;
-
-	snprintf(path, sizeof path, "/proc/%d/stat", pid);
-	f = fopen(path, "re");
-	if (!f)
-		return 0;
-	if (fgets(buf, sizeof buf, f) && (p = strrchr(buf, ')')))
-		sscanf(p + 1,
-		       " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d "
-		       "%*d %*d %llu",
-		       &t);
-	fclose(f);
-	return t;
-}
-
 int journal_begin(const char *id, struct errbuf *e)
 {
 	char path[128], owner[64];
@@ -121,7 +102,7 @@ int journal_begin(const char *id, struct errbuf *e)
 	if (fd < 0)
 		return errf(e, -errno, "can't make the journal %s: %s", path, strerror(errno));
 	close(fd);
-	snprintf(owner, sizeof owner, "%d %llu", (int)getpid(), start_time((int)getpid()));
+	snprintf(owner, sizeof owner, "%d %llu", (int)getpid(), proc_start_time((int)getpid()));
 	return journal_add(id, "owner", owner, e);
 }
 
@@ -353,7 +334,7 @@ static bool owner_alive(const char *id)
 	bool alive;
 
 	alive = text && sscanf(text, "owner %d %llu", &pid, &started) == 2 && started &&
-		start_time(pid) == started;
+		proc_start_time(pid) == started;
 	free(text);
 	return alive;
 }

@@ -19,37 +19,15 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/proc.h"
 #include "harness/cgroup.h"
 
 #define SCRATCH	 "/tmp/dcn-"
 #define WATCHDOG "/proc/sys/kernel/nmi_watchdog" /* pcm-memory switches it off */
 
-static int journal = -1;
+static int journal = -1, turnstile = -1; /* turnstile: UNDO_DIR, locked: one run at a time */
 static char journal_path[64];
 static bool file_known; /* the journal has it: as it was before the run */
-
-/* Field 22 of /proc/PID/stat, 0 if there is no such process. */
-static unsigned long long start_time(pid_t pid)
-{
-	char path[48], buf[1024], *p;
-	unsigned long long t = 0;
-	ssize_t n;
-	int fd;
-
-	snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return 0;
-	n = read(fd, buf, sizeof buf - 1);
-	close(fd);
-	buf[n > 0 ? n : 0] = 0;
-	p = strrchr(buf, ')'); /* the name may hold anything */
-	for (int field = 2; p && field < 22; field++)
-		p = strchr(p + 1, ' ');
-	if (p)
-		sscanf(p, "%llu", &t);
-	return t;
-}
 
 static void line(const char *fmt, const char *a, unsigned long long b, unsigned long long c)
 {
@@ -63,17 +41,72 @@ static void line(const char *fmt, const char *a, unsigned long long b, unsigned 
 		fdatasync(journal);
 }
 
+/* The process that holds a journal in UNDO_DIR, 0 if none can be named. */
+static int somebody(void)
+{
+	DIR *d = opendir(UNDO_DIR);
+	struct dirent *de;
+	int pid = 0, one;
+
+	while (d && (de = readdir(d)))
+		if (sscanf(de->d_name, "run-%d.undo", &one) == 1 && proc_start_time(one))
+			pid = one;
+	if (d)
+		closedir(d);
+	return pid;
+}
+
+/* -EAGAIN: the last run was just removing the directory. */
+static int pass_turnstile(struct errbuf *e)
+{
+	struct stat here, there;
+	int pid;
+
+	if (mkdir(UNDO_DIR, 0755) && errno != EEXIST)
+		return errf(e, -errno, UNDO_DIR ": %s", strerror(errno));
+	turnstile = open(UNDO_DIR, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (turnstile < 0)
+		return errno == ENOENT ? -EAGAIN
+				       : errf(e, -errno, UNDO_DIR ": %s", strerror(errno));
+	if (!flock(turnstile, LOCK_EX | LOCK_NB)) {
+		if (!fstat(turnstile, &here) && !stat(UNDO_DIR, &there) &&
+		    here.st_ino == there.st_ino)
+			return 0;
+		close(turnstile);
+		turnstile = -1;
+		return -EAGAIN;
+	}
+	close(turnstile);
+	turnstile = -1;
+	pid = somebody();
+	if (!pid)
+		return errf(e, -EBUSY,
+			    "processes of a dcn that died still run on this machine: end them with "
+			    "`dcn restore`");
+	return errf(e, -EBUSY,
+		    "another dcn (process %d) is measuring on this machine, and two would disturb "
+		    "each other: wait for it, or stop it with kill -INT %d",
+		    pid, pid);
+}
+
 int undo_open(struct errbuf *e)
 {
+	int err = -EAGAIN;
+
 	snprintf(journal_path, sizeof journal_path, UNDO_DIR "/run-%d.undo", (int)getpid());
-	for (int turn = 0; journal < 0 && turn < 5; turn++) { /* another run may just remove it */
-		mkdir(UNDO_DIR, 0755);
-		journal = open(journal_path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	}
-	if (journal < 0 && geteuid()) /* a user namespace and all in it ends with us */
+	for (int turn = 0; err == -EAGAIN && turn < 50; turn++)
+		err = pass_turnstile(e);
+	if (err && geteuid() && err != -EBUSY) /* a user namespace and all in it ends with us */
 		return 0;
-	if (journal < 0)
-		return errf(e, -errno, "%s: %s", journal_path, strerror(errno));
+	if (err)
+		return err == -EAGAIN ? errf(e, err, UNDO_DIR ": does not stay") : err;
+	journal = open(journal_path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	if (journal < 0) {
+		err = errf(e, -errno, "%s: %s", journal_path, strerror(errno));
+		close(turnstile);
+		turnstile = -1;
+		return geteuid() ? 0 : err;
+	}
 	flock(journal, LOCK_EX | LOCK_NB); /* held while we live: restore asks for it */
 	return 0;
 }
@@ -82,7 +115,7 @@ int undo_open(struct errbuf *e)
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
 void undo_pid(pid_t pid)
 {
-	line("pid %llu %llu\n", NULL, (unsigned long long)pid, start_time(pid));
+	line("pid %llu %llu\n", NULL, (unsigned long long)pid, proc_start_time(pid));
 }
 
 void undo_cgroup(const char *dir)
@@ -94,6 +127,7 @@ void undo_dir(const char *dir)
 {
 	line("dir %s\n", dir, 0, 0);
 }
+
 void undo_file(const char *path, const char *text)
 {
 	char s[96];
@@ -115,7 +149,9 @@ void undo_close(void)
 	unlink(journal_path);
 	close(journal);
 	journal = -1;
-	rmdir(UNDO_DIR); /* if it was the last one */
+	rmdir(UNDO_DIR); /* if nobody's journal is left */
+	close(turnstile);
+	turnstile = -1;
 }
 
 static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
@@ -158,7 +194,7 @@ static int play(const char *path)
 		return 0;
 	while (fgets(s, sizeof s, f)) {
 		if (sscanf(s, "pid %llu %llu", &pid, &started) == 2) {
-			if (pid > 1 && started && start_time((pid_t)pid) == started) {
+			if (pid > 1 && started && proc_start_time((pid_t)pid) == started) {
 				log_info("killing process %llu", pid);
 				n += !kill((pid_t)pid, SIGKILL);
 			}

@@ -2,7 +2,8 @@
  *
  * /run/dcn-runs/run-PID.undo holds one line a thing: "pid P STARTTIME", "cgroup DIR", "dir DIR",
  * "file PATH TEXT". A run that ends well empties and removes it; `dcn restore` plays those whose
- * owner is gone. (The testbed keeps journals of its own, see harness/testbed.h.) Main thread.
+ * owner is gone. (The testbed keeps journals of its own, see harness/testbed.h.) One process at a
+ * time measures: the directory itself is locked from undo_open() to undo_close(). Main thread.
  */
 #ifndef HARNESS_UNDO_H
 #define HARNESS_UNDO_H
@@ -14,7 +15,7 @@
 #define UNDO_DIR "/run/dcn-runs"
 
 /* Starts this process's journal; without it the rest is silent. An ordinary user gets none: what is
- * made in a user namespace ends with the process. */
+ * made in a user namespace ends with the process. -EBUSY: another process measures; e names it. */
 int undo_open(struct errbuf *e);
 void undo_pid(pid_t pid); /* a process was started */
 void undo_cgroup(const char *dir);

@@ -156,6 +156,12 @@ interrupt_twice() {
 		clean "$run_pid" && resumes "$tmp/int2"
 }
 
+one_at_a_time() {
+	start_run "$tmp/first" || return 1
+	expect 1 "another dcn (process $run_pid) is measuring" "$DCN" run --out "$tmp/second" "$tmp/tiny.exp" && one_sentence &&
+		[ ! -e "$tmp/second" ] && kill -TERM "$run_pid" && ended 143 && clean "$run_pid"
+}
+
 terminate() { start_run "$tmp/term" && kill -TERM "$run_pid" && ended 143 && clean "$run_pid"; }
 
 killed() {
@@ -211,6 +217,7 @@ else
 fi
 check "first SIGINT: finishes the run, exits 130, can be resumed" interrupt
 check "second SIGINT: stops at once, can be resumed" interrupt_twice
+check "a second dcn run at once is refused and names the first" one_at_a_time
 check "SIGTERM: exits 143, nothing left" terminate
 check "kill -9: dcn restore leaves nothing, can be resumed" killed
 check "servers that fail, hang or die" bad_servers
