@@ -97,9 +97,12 @@ fair() {
 			wait $b
 			awk -v r="$rate" -v q="$queue" -v t="$rtt" -v n="$block" -v s="$secs" 'NR == 1 {k = $1} NR == 2 {
 				printf "%s queue %s rtt %s block %d: atlas %.1f Mb/s, kernel %.1f Mb/s, ratio %.2f\n",
-				r, q, t, n, $1 * 8e-6 / s, k * 8e-6 / s, $1 / k}' "$tmp/198.18.0.1" "$tmp/$atlas_ip"
+				r, q, t, n, $1 * 8e-6 / s, k * 8e-6 / s, $1 / k}' "$tmp/198.18.0.1" "$tmp/$atlas_ip" |
+				tee -a "$tmp/fair"
 			fair_down
 		done
+		awk '{s += log($NF)} END {printf "  geometric mean over who comes first: %.2f (target 0.8 to 1.25)\n", exp(s / NR)}' "$tmp/fair"
+		rm "$tmp/fair"
 	done <<-'EOT'
 		100Mbit 256KiB 20ms
 		200Mbit 1MiB 40ms
