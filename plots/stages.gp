@@ -51,13 +51,16 @@ do for [i = 1:N] {
 set yrange [0.4:N + 0.6]
 set multiplot
 
-set lmargin at screen 0.165
+LM = 0.165 # as wide as the longest label
+do for [i = 1:N] { LM = max(LM, 0.02 + 0.0078 * strlen(LABEL[i])) }
+LM = LM > 0.3 ? 0.3 : LM
+set lmargin at screen LM
 set rmargin at screen 0.53
 set ytics ()
 do for [i = 1:N] { set ytics add (LABEL[i] y(i)) }
-set label 1 "(a) server CPU, s/GB, by sampling" at screen 0.165, 1 - 56.0 / H left font MEDIUM
+set label 1 "(a) server CPU, s/GB, by sampling" at screen LM, 1 - 56.0 / H left font MEDIUM
 do for [k = 1:6] {
-	set label 10 + k "■ ".part(PROFNAME, k) at screen 0.165 + 0.122 * ((k - 1) % 3), 1 - (76.0 + 15 * ((k - 1) / 3)) / H left font SMALL textcolor rgb PROFTINT[k]
+	set label 10 + k "■ ".part(PROFNAME, k) at screen LM + (0.53 - LM) / 3 * ((k - 1) % 3), 1 - (76.0 + 15 * ((k - 1) / 3)) / H left font SMALL textcolor rgb PROFTINT[k]
 }
 if (PMAX > 0) {
 	set xrange [0:1.04 * PMAX]
