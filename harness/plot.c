@@ -314,7 +314,7 @@ static void put_string(FILE *o, const char *name, const char *text)
 
 static void put_arrays(FILE *o, const struct figure *f)
 {
-	char name[32];
+	char name[48];
 
 	fprintf(o,
 		"N = %d\narray FILE[N]\narray LABEL[N]\narray COLOR[N]\narray DASH[N]\n"

@@ -6,7 +6,7 @@
 # grid: goodput of both over {0, 20, 80 ms} x {0, 0.1, 1, 3 %} x {1, 64} connections in 5 paired blocks (21 minutes);
 # prints the ratio of each point with its 95 % interval, the geometric mean and the worst point. A folder of
 # results as second argument is printed again.
-# fair: one flow of each through one bottleneck for 30 s, who comes first alternates (2 to 3 minutes); prints the
+# fair: one flow of each through one bottleneck for 30 s, who comes first alternates, and the kernel beside itself (4 minutes); prints the
 # ratio of what they got.
 # Targets: geometric mean >= 0.95, no point below 0.85; each flow 0.8 to 1.25 of the other.
 cd "$(dirname "$0")/.." || exit 1
@@ -80,29 +80,42 @@ got() { # server address, seconds, file: bytes that came
 	in_client curl -s --max-time "$2" -o /dev/null -w '%{size_download}\n' "http://$1/big" >"$3"
 }
 
+# Two flows for $secs s, the second 0.2 s later: their bytes in $tmp/1 and $tmp/2
+two_flows() { # first server, second server, seed
+	local a b
+	fair_up --rate "$rate" --queue "$queue" --rtt "$rtt" --seed "$3" || exit 1
+	got "$1" "$secs" "$tmp/1" &
+	a=$!
+	sleep 0.2
+	got "$2" "$secs" "$tmp/2" &
+	b=$!
+	wait $a
+	wait $b
+	fair_down
+}
+
 fair() {
-	local secs=${SECONDS_EACH:-30} rate queue rtt block first second a b
-	echo "two flows through one bottleneck for $secs s: atlas / kernel"
+	local secs=${SECONDS_EACH:-30} rate queue rtt block how
+	echo "two flows through one bottleneck for $secs s, the second 0.2 s later: Mb/s of each"
 	while read -r rate queue rtt; do
 		for block in $(seq "${BLOCKS:-2}"); do
-			fair_up --rate "$rate" --queue "$queue" --rtt "$rtt" --seed "$block" || exit 1
-			first=198.18.0.1 second=$atlas_ip # who comes first alternates
-			[ $((block % 2)) -eq 1 ] || { first=$atlas_ip second=198.18.0.1; }
-			got $first "$secs" "$tmp/$first" &
-			a=$!
-			sleep 0.2
-			got $second "$secs" "$tmp/$second" &
-			b=$!
-			wait $a
-			wait $b
-			awk -v r="$rate" -v q="$queue" -v t="$rtt" -v n="$block" -v s="$secs" 'NR == 1 {k = $1} NR == 2 {
-				printf "%s queue %s rtt %s block %d: atlas %.1f Mb/s, kernel %.1f Mb/s, ratio %.2f\n",
-				r, q, t, n, $1 * 8e-6 / s, k * 8e-6 / s, $1 / k}' "$tmp/198.18.0.1" "$tmp/$atlas_ip" |
-				tee -a "$tmp/fair"
-			fair_down
+			if [ $((block % 2)) -eq 1 ]; then # who comes first alternates
+				two_flows 198.18.0.1 $atlas_ip "$block"
+				how="$(cat "$tmp/1") $(cat "$tmp/2")"
+			else
+				two_flows $atlas_ip 198.18.0.1 "$block"
+				how="$(cat "$tmp/2") $(cat "$tmp/1")"
+			fi
+			echo "$how" | awk -v r="$rate" -v q="$queue" -v t="$rtt" -v n="$block" -v s="$secs" '{
+				printf "%s queue %s rtt %s, %s first: atlas %.1f, kernel %.1f, atlas / kernel %.2f\n",
+				r, q, t, n % 2 ? "kernel" : "atlas", $2 * 8e-6 / s, $1 * 8e-6 / s, $2 / $1}' | tee -a "$tmp/fair"
 		done
 		awk '{s += log($NF)} END {printf "  geometric mean over who comes first: %.2f (target 0.8 to 1.25)\n", exp(s / NR)}' "$tmp/fair"
 		rm "$tmp/fair"
+		two_flows 198.18.0.1 198.18.0.1 9
+		echo "$(cat "$tmp/1") $(cat "$tmp/2")" | awk -v s="$secs" '{
+			printf "  for comparison, the kernel beside itself: first %.1f, second %.1f, second / first %.2f\n",
+			$1 * 8e-6 / s, $2 * 8e-6 / s, $2 / $1}'
 	done <<-'EOT'
 		100Mbit 256KiB 20ms
 		200Mbit 1MiB 40ms
