@@ -117,6 +117,7 @@ cert() { # ec | rsa: $tmp/KIND.pem and $tmp/KIND.key
 atlas_up() { # certificate kind, further arguments...
 	local kind=$1 i
 	shift
+	[ -z "$atlas_pid" ] || atlas_down # of a check that failed half-way
 	ip netns exec "$srv_ns" "${ATLAS:-build/atlas}" --if v0 --ip "$atlas_ip/24" --root "$tmp/www" \
 		--tls-cert "$tmp/$kind.pem" --tls-key "$tmp/$kind.key" --stats "$tmp/atlas.sock" "$@" \
 		>"$tmp/atlas.out" 2>"$tmp/atlas.log" &

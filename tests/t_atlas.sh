@@ -70,6 +70,20 @@ allocations() { # url
 	[ "$a" -eq "$b" ] || { echo "allocated $((b - a)) bytes in 2 s"; return 1; }
 }
 
+interface_gone() {
+	local i
+	[ -n "$atlas_pid" ] || atlas_up ec || return 1
+	ip -n "$cli_ns" link del v1
+	for i in $(seq 50); do
+		kill -0 "$atlas_pid" 2>/dev/null || break
+		sleep 0.1
+	done
+	kill -0 "$atlas_pid" 2>/dev/null && { echo "it still runs"; return 1; }
+	wait "$atlas_pid"
+	[ $? -eq 1 ] && grep -q "interface v0 has gone" "$tmp/atlas.log" || { cat "$tmp/atlas.log"; return 1; }
+	atlas_pid=
+}
+
 rss_kb() { awk '/^VmRSS/ {print $2}' "/proc/$atlas_real/status"; }
 
 # Resident memory with N TLS connections that do next to nothing, into $rss.
@@ -158,4 +172,5 @@ atlas_down
 atlas_up ec
 atlas_real=$atlas_pid
 check "memory at 1,000 idle TLS connections" memory
+check "an interface that goes ends the server with a sentence" interface_gone
 finish

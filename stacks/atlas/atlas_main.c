@@ -162,5 +162,8 @@ int main(int argc, char **argv)
 		wait_for_signal(&set);
 	}
 	finish(&team);
+	for (unsigned int i = 0; i < team.opt.workers; i++)
+		if (team.worker[i].link_gone)
+			err = -ENODEV;
 	return err ? 1 : 0;
 }

@@ -189,6 +189,7 @@ struct worker {
 	struct wstats *st; /* in shared memory */
 	struct stages stages;
 	int stop_fd;
+	bool link_gone;
 };
 
 /* buf.c */

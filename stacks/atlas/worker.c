@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -159,6 +160,7 @@ static bool turn(struct worker *w)
 	moved = total + (n > 0 ? n : 0) + w->txq.n;
 	if (w->txq.n)
 		txq_flush(w);
+	moved -= w->txq.n; /* what the interface has no room for has not moved */
 	stages_turn(s, moved > 0);
 	return moved > 0;
 }
@@ -214,6 +216,16 @@ static void copy_stats(struct worker *w)
 	w->wall = time(NULL);
 }
 
+/* The interface has an error. One that has gone does not come back: the server ends. */
+static void link_trouble(struct worker *w)
+{
+	if (!w->io->ops->trouble || w->io->ops->trouble(w->io) != -ENODEV || w->link_gone)
+		return;
+	w->link_gone = true;
+	log_err("interface %s has gone; start again when it is back", w->opt->ifname);
+	kill(getpid(), SIGTERM);
+}
+
 static void sleep_until_work(struct worker *w, uint64_t due)
 {
 	struct pollfd p[3] = {{.fd = w->io->fd, .events = POLLIN},
@@ -226,7 +238,8 @@ static void sleep_until_work(struct worker *w, uint64_t due)
 	ts.tv_nsec = (long)(d % NSEC_PER_SEC);
 	stat_add(&w->st->sleeps, 1);
 	stage_enter(&w->stages, STAGE_idle);
-	ppoll(p, 3, &ts, NULL);
+	if (ppoll(p, 3, &ts, NULL) > 0 && p[0].revents & POLLERR)
+		link_trouble(w);
 	stage_enter(&w->stages, STAGE_other);
 }
 

@@ -61,7 +61,7 @@
 
 struct packet_io {
 	struct pktio io;
-	int tx_fd;
+	int tx_fd, ifindex;
 	uint8_t *ring;
 	size_t ring_len, slot_len;
 	unsigned int slots, head, held; /* slots [head - held, head) are the caller's */
@@ -240,6 +240,18 @@ static int packet_tx_done(struct pktio *io, void **cookies, int max)
 	return 0;
 }
 
+/* Reading SO_ERROR takes the error, and with it POLLERR. */
+static int packet_trouble(struct pktio *io)
+{
+	struct packet_io *p = packet_of(io);
+	struct ifreq r = {.ifr_ifindex = p->ifindex};
+	socklen_t len = sizeof(int);
+	int err;
+
+	getsockopt(io->fd, SOL_SOCKET, SO_ERROR, &err, &len);
+	return ioctl(p->tx_fd, SIOCGIFNAME, &r) && errno == ENODEV ? -ENODEV : 0;
+}
+
 static void packet_stats(const struct pktio *io, struct pktio_stats *s)
 {
 	struct packet_io *p = packet_of(io);
@@ -291,7 +303,7 @@ static int check_interface(struct packet_io *p, const struct pktio_cfg *cfg, int
 			    "no interface %s in this network namespace; `ip link` lists those "
 			    "there are",
 			    cfg->ifname);
-	*ifindex = r.ifr_ifindex;
+	*ifindex = p->ifindex = r.ifr_ifindex;
 	if (ioctl(fd, SIOCGIFFLAGS, &r) || !(r.ifr_flags & IFF_UP))
 		return errf(e, -ENETDOWN, "interface %s is down; `ip link set %s up` brings it up",
 			    cfg->ifname, cfg->ifname);
@@ -512,6 +524,7 @@ const struct pktio_ops pktio_packet = {
 	.rx_done = packet_rx_done,
 	.tx_burst = packet_tx_burst,
 	.tx_done = packet_tx_done,
+	.trouble = packet_trouble,
 	.stats = packet_stats,
 	.close = packet_close,
 };

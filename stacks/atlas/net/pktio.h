@@ -81,6 +81,9 @@ struct pktio_ops {
 	 * returns and tx_done is never needed. */
 	int (*tx_burst)(struct pktio *io, struct pkt_tx *v, int n);
 	int (*tx_done)(struct pktio *io, void **cookies, int max);
+	/* For when poll(2) says POLLERR of fd: takes the error. 0: the link is down or was, go on;
+	 * -ENODEV: the interface has gone. NULL where that can't happen. */
+	int (*trouble)(struct pktio *io);
 	void (*stats)(const struct pktio *io, struct pktio_stats *s);
 	void (*close)(struct pktio *io);
 };
