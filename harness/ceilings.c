@@ -120,12 +120,12 @@ static double fio_pattern(struct bench *b, const struct pattern *p, uint64_t ns,
 	return v;
 }
 
-/* What a disk gives depends on the shape of the requests: the better of many of 64 KiB and of whole
- * objects (neighbouring reads of an object merge into these) is the ceiling. */
+/* What a disk gives depends on the shape of the requests: the best of many of 64 KiB, of some whole
+ * objects (neighbouring reads of an object merge into these) and of many is the ceiling. */
 static double measure_disk(struct bench *b, const struct cell *c, struct errbuf *e)
 {
 	uint64_t ns = cell_ns(b->x, c, "run.duration"), size = b->content.object_size, whole;
-	struct pattern p[2] = {{.block = 65536, .depth = 64}, {.depth = 128}};
+	struct pattern p[3] = {{.block = 65536, .depth = 64}, {.depth = 16}, {.depth = 128}};
 	struct testbed tb;
 	double best = NAN;
 
@@ -136,7 +136,7 @@ static double measure_disk(struct bench *b, const struct cell *c, struct errbuf 
 	while (p[0].block > size && p[0].block > 4096)
 		p[0].block /= 2;
 	whole = size / 4096 * 4096;
-	p[1].block = whole < 1 << 20 ? whole : 1 << 20;
+	p[1].block = p[2].block = whole < 1 << 20 ? whole : 1 << 20;
 	ns = ns > 3 * NSEC_PER_SEC ? 3 * NSEC_PER_SEC : ns;
 	if (bench_server_side(b, c, b->content_dir, &tb, e))
 		return NAN;

@@ -94,6 +94,7 @@ const struct setting settings[] = {
 	{"stack", "record_size", SETTING_SIZE, "", NULL, 512, 16384,
 	 "atlas: bytes of a TLS record"},
 	{"stack", "pull", SETTING_SIZE, "", NULL, 512, 16 * KIB *KIB, "atlas: longest read"},
+	{"stack", "fetch", SETTING_COUNT, "", NULL, 1, 64, "atlas: completions a turn takes"},
 	{"stack", "min_pull", SETTING_SIZE, "", NULL, 0, 64 * KIB,
 	 "atlas: window that must open before it is read for"},
 	{"stack", "idle", SETTING_DURATION, "", NULL, 0, 3600 * SEC,

@@ -34,10 +34,15 @@ static const struct {
 	const char *key, *option;
 	enum { COUNT, SIZE, SECONDS, TEXT, FLAG } kind;
 } options[] = {
-	{"io_window", "--io-window", COUNT},	{"buffers", "--buffers", COUNT},
-	{"record_size", "--record-size", SIZE}, {"pull", "--pull", SIZE},
-	{"min_pull", "--min-pull", SIZE},	{"idle", "--idle", SECONDS},
-	{"device", "--device", TEXT},		{"stages", "--stages", FLAG},
+	{"io_window", "--io-window", COUNT},
+	{"buffers", "--buffers", COUNT},
+	{"record_size", "--record-size", SIZE},
+	{"pull", "--pull", SIZE},
+	{"fetch", "--fetch", COUNT},
+	{"min_pull", "--min-pull", SIZE},
+	{"idle", "--idle", SECONDS},
+	{"device", "--device", TEXT},
+	{"stages", "--stages", FLAG},
 };
 
 static bool atlas_caches(const char *variant)

@@ -39,6 +39,8 @@ static const char usage[] =
 	"  --record-size BYTES   plaintext bytes of a TLS record, a multiple of 512 (15872: four\n"
 	"                        records fill a GSO packet)\n"
 	"  --pull BYTES          longest single read (63488)\n"
+	"  --fetch N             completions a turn takes (a quarter of the I/O window, at most "
+	"16)\n"
 	"  --min-pull BYTES      window that must open before it is read for, at most a quarter of "
 	"what\n"
 	"                        may be in flight (one record)\n"
@@ -74,6 +76,7 @@ enum {
 	OPT_RECORD,
 	OPT_PULL,
 	OPT_MIN_PULL,
+	OPT_FETCH,
 	OPT_CONNS,
 	OPT_FILES,
 	OPT_CC,
@@ -106,6 +109,7 @@ static const struct option longopts[] = {
 	{"record-size", 1, NULL, OPT_RECORD},
 	{"pull", 1, NULL, OPT_PULL},
 	{"min-pull", 1, NULL, OPT_MIN_PULL},
+	{"fetch", 1, NULL, OPT_FETCH},
 	{"max-conns", 1, NULL, OPT_CONNS},
 	{"max-files", 1, NULL, OPT_FILES},
 	{"congestion", 1, NULL, OPT_CC},
@@ -203,6 +207,8 @@ static int one(struct options *o, int opt, const char *name, struct errbuf *e)
 		return number(name, optarg, 512, TLS_RECORD_MAX, &o->record_size, e);
 	case OPT_PULL:
 		return number(name, optarg, 512, BUF_BYTES, &o->pull_recs, e);
+	case OPT_FETCH:
+		return number(name, optarg, 1, FETCH_MAX, &o->fetch, e);
 	case OPT_MIN_PULL:
 		return number(name, optarg, 0, BUF_BYTES, &o->min_pull, e);
 	case OPT_CONNS:
@@ -293,6 +299,8 @@ static int check(struct options *o, struct errbuf *e)
 		o->pull_recs = PULL_RECS;
 	if (!o->pull_recs)
 		o->pull_recs = 1;
+	if (!o->fetch)
+		o->fetch = o->io_window < 4 ? 1 : o->io_window < 64 ? o->io_window / 4 : 16;
 	if (o->min_pull == UINT32_MAX)
 		o->min_pull = wire;
 	o->max_push = o->variant->gso ? GSO_MAX : 0; /* 0: one MSS, set when the MTU is known */

@@ -12,6 +12,8 @@
 
 #define WORKERS_MAX 64
 
+#define FETCH_MAX   64 /* bound of options.fetch */
+
 struct options {
 	const char *ifname, *root, *cert, *key, *stats, *stats_shm, *device, *trace;
 	struct ipaddr ip, gw;
@@ -20,6 +22,7 @@ struct options {
 	uint16_t port, tls_port;
 	unsigned int workers, io_window, buffers, max_conns, max_files, spin_us;
 	uint32_t record_size, pull_recs, max_push;
+	uint32_t fetch;	   /* completions a turn takes */
 	uint32_t min_pull; /* bytes of the stream a window must open by before they are read */
 	uint64_t idle_ns, timewait_ns;
 	enum tcp_cc cc;

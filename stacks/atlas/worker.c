@@ -23,7 +23,6 @@
 #include "stacks/atlas/store.h"
 
 #define SLEEP_MAX_NS (100 * NSEC_PER_MSEC) /* messages of other workers wait no longer */
-#define REAP_MAX     16 /* 1 MB of reads: sealed and sent while in the second-level cache */
 
 /* ---- receive ---- */
 
@@ -130,16 +129,10 @@ static void control_frames(struct worker *w)
 		txq_raw(w, frame, n);
 }
 
-/* Completions a turn takes: a part of the window, so that the device works on the rest while these
- * are sealed and sent and their successors submitted. All of it at once is lockstep: either the
- * device has nothing to do or we have (PERFORMANCE.md). */
-static int reap_max(const struct worker *w)
-{
-	int quarter = (int)w->opt->io_window / 4;
-
-	return quarter < 1 ? 1 : quarter > REAP_MAX ? REAP_MAX : quarter;
-}
-
+/* A turn takes only a part of the completions (opt->fetch; 16 are 1 MB, which stays in the
+ * second-level cache until it is sent), so that the device works on the rest of the window while
+ * these are sealed and sent and their successors submitted. All at once would be lockstep: either
+ * the device has nothing to do or we have (PERFORMANCE.md). */
 static bool turn(struct worker *w)
 {
 	struct stages *s = &w->stages;
@@ -162,7 +155,7 @@ static bool turn(struct worker *w)
 	pull_serve(w);
 	nvme_sqsync(w->nvme);
 	stage_enter(s, STAGE_complete);
-	n = nvme_consume_completions(w->nvme, reap_max(w));
+	n = nvme_consume_completions(w->nvme, (int)w->opt->fetch);
 	if (n > 0) {
 		stat_add(&w->st->reaps, 1);
 		stat_add(&w->st->completions, (uint64_t)n);
@@ -370,7 +363,7 @@ void worker_close(struct worker *w)
 {
 	if (w->nvme)
 		while (nvme_outstanding(w->nvme))
-			if (nvme_consume_completions(w->nvme, REAP_MAX) < 0)
+			if (nvme_consume_completions(w->nvme, FETCH_MAX) < 0)
 				break;
 	if (w->tcp)
 		tcp_stack_free(w->tcp);
