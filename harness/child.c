@@ -112,6 +112,8 @@ static void run_child(const struct child_spec *spec, const char *prog, pid_t par
 	f.err = set_up(spec, &f.step);
 	if (!f.err) {
 		f.step = STEP_EXEC;
+		if (spec->env)
+			putenv((char *)(uintptr_t)spec->env);
 		execv(prog, (char *const *)spec->argv);
 		f.err = -errno;
 	}

@@ -20,6 +20,7 @@ struct child_spec {
 	enum testbed_side side;
 	const char *out_path, *err_path; /* files, made anew; NULL = /dev/null */
 	int keep_fd;			 /* inherited under the same number; -1 = none */
+	const char *env;		 /* "NAME=VALUE", set for it; NULL = nothing */
 	const char *cgroup_procs;	 /* its pid is written here before exec; NULL = none */
 };
 
