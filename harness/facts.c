@@ -21,6 +21,7 @@
 #include "base/clock.h"
 #include "base/units.h"
 #include "harness/child.h"
+#include "harness/testbed_cpu.h"
 
 #define IIO_LLC_WAYS 0xc8b
 #define CPU_DIR	     "%s/devices/system/cpu/"
@@ -83,23 +84,6 @@ static double mem_gib(const struct facts_roots *r, const char *key)
 								    : 0;
 }
 
-/* "0-3,8": how many. */
-static int count_list(const char *s)
-{
-	int n = 0, a, b, used;
-
-	while (sscanf(s, "%d%n", &a, &used) == 1) {
-		s += used;
-		b = a;
-		if (*s == '-' && sscanf(s + 1, "%d%n", &b, &used) == 1)
-			s += used + 1;
-		n += b - a + 1;
-		if (*s++ != ',')
-			break;
-	}
-	return n;
-}
-
 static void look_cpu(struct findings *l, const struct facts_roots *r)
 {
 	char model[128], online[128], smt[16], sockets[16];
@@ -107,7 +91,8 @@ static void look_cpu(struct findings *l, const struct facts_roots *r)
 
 	if (!value_of(model, sizeof model, r->proc, "cpuinfo", "model name"))
 		snprintf(model, sizeof model, "unknown model");
-	cpus = facts_line(online, sizeof online, CPU_DIR "online", r->sys) ? count_list(online) : 0;
+	cpus = facts_line(online, sizeof online, CPU_DIR "online", r->sys) ? cpulist_count(online)
+									   : 0;
 	if (!facts_line(smt, sizeof smt, CPU_DIR "smt/control", r->sys))
 		snprintf(smt, sizeof smt, "unknown");
 	else if (!strncmp(smt, "not", 3)) /* notsupported, notimplemented */
@@ -120,8 +105,8 @@ static void look_cpu(struct findings *l, const struct facts_roots *r)
 			     "one CPU: server and client share it, CPU figures mean little; use a "
 			     "machine with two or more");
 	if (*sockets)
-		findings_add(l, "machine", "numa", FINDING_FACT, "%d node%s", count_list(sockets),
-			     count_list(sockets) == 1 ? "" : "s");
+		findings_add(l, "machine", "numa", FINDING_FACT, "%d node%s",
+			     cpulist_count(sockets), cpulist_count(sockets) == 1 ? "" : "s");
 }
 
 /* The largest cache of CPU 0: its index, -1 if there is none. */
@@ -193,7 +178,7 @@ static void look_llc(struct findings *l, const struct facts_roots *r)
 			   r->sys, i);
 		findings_add(l, "machine", "llc", FINDING_FACT, "%s, %s ways, shared by %d CPUs",
 			     units_size_text(bytes, size, sizeof size),
-			     *ways && strcmp(ways, "0") ? ways : "unknown", count_list(shared));
+			     *ways && strcmp(ways, "0") ? ways : "unknown", cpulist_count(shared));
 	}
 	look_ddio(l, r);
 }

@@ -16,6 +16,7 @@
 
 #include "base/clock.h"
 #include "base/units.h"
+#include "harness/testbed_cpu.h"
 
 #define TOUCH_BYTES (64u << 20)
 
@@ -53,22 +54,6 @@ static void field(const char *path, const char *key, char *buf, size_t len)
 		fclose(f);
 }
 
-static int count_cpulist(const char *s)
-{
-	int n = 0, a, b, used;
-
-	while (sscanf(s, "%d%n", &a, &used) == 1) {
-		s += used;
-		b = a;
-		if (*s == '-' && sscanf(s + 1, "%d%n", &b, &used) == 1)
-			s += used + 1;
-		n += b - a + 1;
-		if (*s++ != ',')
-			break;
-	}
-	return n;
-}
-
 static void read_llc(struct machine *m)
 {
 	char path[128], text[128];
@@ -83,7 +68,7 @@ static void read_llc(struct machine *m)
 		snprintf(path, sizeof path,
 			 "/sys/devices/system/cpu/cpu0/cache/index%d/shared_cpu_list", i);
 		first_line(path, text, sizeof text);
-		m->llc_shared = count_cpulist(text);
+		m->llc_shared = cpulist_count(text);
 	}
 }
 

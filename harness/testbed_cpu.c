@@ -55,6 +55,13 @@ int cpulist_parse(const char *s, cpu_set_t *out)
 	return CPU_COUNT(out) ? 0 : -EINVAL;
 }
 
+int cpulist_count(const char *s)
+{
+	cpu_set_t set;
+
+	return cpulist_parse(s, &set) ? 0 : CPU_COUNT(&set);
+}
+
 const char *cpulist_text(const cpu_set_t *set, char *buf, size_t size)
 {
 	size_t at = 0;

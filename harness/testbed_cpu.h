@@ -20,7 +20,9 @@ struct disk_irqs {
 
 /* "0-3,8" as in cpuset(7) -> set. 0 or -EINVAL. */
 int cpulist_parse(const char *s, cpu_set_t *out);
-/* The reverse; returns buf, cut at its end. */
+/* How many are in such a list, of CPUs or of nodes; 0 if it is none. */
+int cpulist_count(const char *s);
+/* The reverse of cpulist_parse; returns buf, cut at its end. */
 const char *cpulist_text(const cpu_set_t *set, char *buf, size_t size);
 /* The form that rps_cpus takes: "00000001,80000000", as many words as ncpu needs. */
 const char *cpumask_text(const cpu_set_t *set, int ncpu, char *buf, size_t size);
