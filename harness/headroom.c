@@ -17,7 +17,7 @@
 
 struct cell_runs {
 	double *net, *ceil; /* rows of them */
-	int n, by_disk, by_client, invalid;
+	int n, by_disk, by_client, at_least, invalid;
 };
 
 /* The lower ceiling of a row; *client says which one it was. NAN: none was measured. */
@@ -34,7 +34,9 @@ static void collect(const struct csv *c, const char *cell, struct cell_runs *r)
 {
 	int col = csv_column(c, "cell"), valid = csv_column(c, "valid"), client;
 
-	r->n = r->by_disk = r->by_client = r->invalid = 0;
+	int least = csv_column(c, "ceil_client_at_least");
+
+	r->n = r->by_disk = r->by_client = r->at_least = r->invalid = 0;
 	for (int i = 0; i < c->rows; i++) {
 		double net = csv_number(c, i, csv_column(c, "net_gbps")), top;
 
@@ -50,6 +52,7 @@ static void collect(const struct csv *c, const char *cell, struct cell_runs *r)
 		r->net[r->n] = net;
 		r->ceil[r->n++] = top;
 		r->by_client += client;
+		r->at_least += client && csv_number(c, i, least) > 0;
 		r->by_disk += !client;
 	}
 }
@@ -80,7 +83,7 @@ static int print_table(const struct csv *c)
 {
 	struct cell_runs r = {.net = calloc((size_t)c->rows + 1, sizeof(double)),
 			      .ceil = calloc((size_t)c->rows + 1, sizeof(double))};
-	int col = csv_column(c, "cell"), lines = 0;
+	int col = csv_column(c, "cell"), lines = 0, starred = 0;
 	struct stats_ratio q;
 	char text[256];
 
@@ -95,9 +98,16 @@ static int print_table(const struct csv *c)
 			printf("%-64s %6s %15s  %-8s %s\n", "cell", "share", "95 % interval",
 			       "ceiling", "runs");
 		printf("%-64s %6.3f  %6.3f..%6.3f  %-8s %d%s\n", text, q.ratio, q.lo, q.hi,
-		       r.by_client > r.by_disk ? "client" : "disk", r.n,
-		       r.invalid ? " (others invalid)" : "");
+		       r.by_client <= r.by_disk ? "disk"
+		       : r.at_least		? "client *"
+						: "client",
+		       r.n, r.invalid ? " (others invalid)" : "");
+		starred += r.by_client > r.by_disk && r.at_least;
 	}
+	if (starred)
+		puts("* the null server was the limit there: the client's ceiling lies higher, the "
+		     "share "
+		     "lower");
 	free(r.net);
 	free(r.ceil);
 	return lines;

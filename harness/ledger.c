@@ -66,6 +66,7 @@ static int take_line(struct ledger *j, const json_t *o)
 		copy(c.key, sizeof c.key, json_object_get(o, "key"));
 		copy(c.why, sizeof c.why, json_object_get(o, "why"));
 		c.gbps = json_is_number(v) ? json_number_value(v) : NAN;
+		c.at_least = json_is_true(json_object_get(o, "at_least"));
 		return keep_ceiling(j, &c);
 	}
 	if (!json_is_integer(cell))
@@ -181,6 +182,8 @@ int ledger_add_ceiling(struct ledger *j, const struct ledger_ceiling *c)
 
 	if (o && isfinite(c->gbps))
 		json_object_set_new(o, "gbps", json_real(c->gbps));
+	if (o && c->at_least)
+		json_object_set_new(o, "at_least", json_true());
 	err = append(j, o);
 	return err ? err : keep_ceiling(j, c);
 }

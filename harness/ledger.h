@@ -21,6 +21,7 @@ struct ledger_ceiling {
 	int block;
 	char kind[16], key[96]; /* disk | client | crypto; what it depends on */
 	double gbps;		/* NAN: missing */
+	bool at_least;		/* something else was the limit: it lies higher */
 	char why[200];
 };
 

@@ -47,7 +47,8 @@ static void append(const char *text)
 
 static void test_goes_on(void **state)
 {
-	struct ledger_ceiling c = {.block = 1, .kind = "disk", .key = "size=300KiB", .gbps = 7.25};
+	struct ledger_ceiling c = {
+		.block = 1, .kind = "disk", .key = "size=300KiB", .gbps = 7.25, .at_least = true};
 	struct ledger_ceiling none = {
 		.block = 1, .kind = "crypto", .gbps = NAN, .why = "not \"built\""};
 
@@ -68,6 +69,8 @@ static void test_goes_on(void **state)
 	assert_int_equal(l.runs_bytes, 200);
 	assert_true(l.samples_bytes == 5000000000);
 	assert_true(ledger_ceiling(&l, 1, "disk", "size=300KiB")->gbps == 7.25);
+	assert_true(ledger_ceiling(&l, 1, "disk", "size=300KiB")->at_least);
+	assert_false(ledger_ceiling(&l, 1, "crypto", "")->at_least);
 	assert_null(ledger_ceiling(&l, 0, "disk", "size=300KiB"));
 	assert_true(isnan(ledger_ceiling(&l, 1, "crypto", "")->gbps));
 	assert_string_equal(ledger_ceiling(&l, 1, "crypto", "")->why, "not \"built\"");

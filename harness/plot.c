@@ -394,6 +394,7 @@ static int write_script(const struct figure *f, const char *scripts, struct errb
 	fprintf(o, "CORES = %d\nREPETITIONS = %d\n", cap.server_cpus, cap.repetitions);
 	fprintf(o, "MAX_NET = %.9g\nMAX_CPU = %.9g\n", highest(f, "net_gbps"),
 		highest(f, "cpu_pct"));
+	fprintf(o, "CLIENT_AT_LEAST = %d\n", highest(f, "ceil_client_at_least") > 0);
 	fprintf(o, "CEIL_DISK = %.9g\nCEIL_CLIENT = %.9g\nCEIL_CRYPTO = %.9g\n",
 		last_ceiling(f, "ceil_disk_gbps"), last_ceiling(f, "ceil_client_gbps"),
 		last_ceiling(f, "ceil_crypto_gbps"));

@@ -14,6 +14,7 @@
 #define IRQ_MAX		      0.01
 #define LATE_MAX	      0.03 /* of the window */
 #define CALIBRATION_TOLERANCE 10.0 /* per cent */
+#define POLLS		      50.0 /* per cent of turns that found nothing to do */
 #define NEAR		      0.90 /* of a ceiling counts as bound by it */
 #define ABOVE		      1.25 /* times a ceiling: the ceiling is wrong */
 
@@ -178,22 +179,26 @@ void verdict_bound(const struct bench *b, const struct cell *c, int server_cpus,
 	double ceil_disk = metrics_get(&o->m, "ceil_disk_gbps");
 	double ceil_client = metrics_get(&o->m, "ceil_client_gbps");
 	double cpu = metrics_get(&o->m, "cpu_pct"), rate = bench_rate(b, c);
+	/* a null server that was the limit itself says nothing of the client */
+	bool at_least = metrics_get(&o->m, "ceil_client_at_least") > 0, wan = wan_wanted(b->x, c);
+	/* a server that polls is always busy */
+	bool polls = metrics_get(&o->m, "turns_empty_pct") > POLLS;
 	const char *bound = "";
 
-	if (net > ABOVE * ceil_client || disk > ABOVE * ceil_disk)
+	if ((!at_least && net > ABOVE * ceil_client) || disk > ABOVE * ceil_disk)
 		note(o, "a ceiling was lower than what a run reached: something disturbed the "
 			"machine");
 	if (rate > 0 && metrics_get(&o->m, "req_per_s") >= 0.98 * rate)
 		bound = "load";
 	else if (metrics_get(&o->m, "client_limited") > 0)
 		bound = "client";
-	else if (is_near(net, ceil_client)) /* the null stack took the same path */
-		bound = wan_wanted(b->x, c) ? "network" : "client";
+	else if (cpu >= 95.0 * server_cpus && !polls)
+		bound = "server_cpu";
+	else if (is_near(net, ceil_client) && (wan || !at_least)) /* it took the same path */
+		bound = wan ? "network" : "client";
 	else if (is_near(disk, ceil_disk))
 		bound = "disk";
-	else if (cpu >= 95.0 * server_cpus)
-		bound = "server_cpu";
-	else if (wan_wanted(b->x, c))
+	else if (wan)
 		bound = "network";
 	snprintf(o->bound, sizeof o->bound, "%s", bound);
 }

@@ -170,8 +170,18 @@ static void test_bound(void **state)
 	metrics_set(&o.m, "cache_hit_bytes_pct", 90);
 	bound_is("server_cpu");
 	metrics_set(&o.m, "cache_hit_bytes_pct", 1);
+	bound_is("server_cpu"); /* seen at work, while a ceiling is of another time */
+	metrics_set(&o.m, "cpu_pct", 60);
 	bound_is("disk");
 	metrics_set(&o.m, "ceil_client_gbps", 8.2);
+	metrics_set(&o.m, "ceil_client_at_least",
+		    1); /* the null server's limit, not the client's */
+	bound_is("disk");
+	metrics_set(&o.m, "ceil_client_at_least", 0);
+	bound_is("client");
+	metrics_set(&o.m, "cpu_pct", 99);
+	bound_is("server_cpu");
+	metrics_set(&o.m, "turns_empty_pct", 80); /* it polls */
 	bound_is("client");
 	metrics_set(&o.m, "ceil_client_gbps", 20);
 	metrics_set(&o.m, "client_limited", 1);

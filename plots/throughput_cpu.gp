@@ -22,7 +22,7 @@ set label 1 "(a) network throughput" at graph 0, 1.07 left font MEDIUM
 set ylabel "network throughput (Gb/s)" offset 1.2, 0
 set yrange [0:TOP]
 if (shown(CEIL_DISK)) { set label 2 ceiling("disk", CEIL_DISK) at first XE, first CEIL_DISK left font SMALL textcolor rgb "#666666" }
-if (shown(CEIL_CLIENT)) { set label 3 ceiling("client", CEIL_CLIENT) at first XE, first CEIL_CLIENT left font SMALL textcolor rgb "#666666" }
+if (shown(CEIL_CLIENT)) { set label 3 ceiling(CLIENT_AT_LEAST ? "client ≥" : "client", CEIL_CLIENT) at first XE, first CEIL_CLIENT left font SMALL textcolor rgb "#666666" }
 if (shown(CEIL_CRYPTO)) { set label 4 ceiling("crypto", CEIL_CRYPTO) at first XE, first CEIL_CRYPTO left font SMALL textcolor rgb "#666666" }
 plot \
   for [c in "disk client crypto"] CEIL using (XL(column("x"))):(CATEGORIES && shown(column(c)) ? column(c) : NaN):(XW):(0) with vectors nohead linestyle 90 notitle, \
