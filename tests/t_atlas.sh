@@ -72,7 +72,7 @@ allocations() { # url
 
 interface_gone() {
 	local i
-	[ -n "$atlas_pid" ] || atlas_up ec || return 1
+	atlas_up "$@" || return 1
 	ip -n "$cli_ns" link del v1
 	for i in $(seq 50); do
 		kill -0 "$atlas_pid" 2>/dev/null || break
@@ -82,6 +82,7 @@ interface_gone() {
 	wait "$atlas_pid"
 	[ $? -eq 1 ] && grep -q "interface v0 has gone" "$tmp/atlas.log" || { cat "$tmp/atlas.log"; return 1; }
 	atlas_pid=
+	netns_down && netns_up
 }
 
 rss_kb() { awk '/^VmRSS/ {print $2}' "/proc/$atlas_real/status"; }
@@ -172,5 +173,6 @@ atlas_down
 atlas_up ec
 atlas_real=$atlas_pid
 check "memory at 1,000 idle TLS connections" memory
-check "an interface that goes ends the server with a sentence" interface_gone
+check "an interface that goes ends the server with a sentence" interface_gone ec
+check "the same for one that polls" interface_gone ec --variant poll
 finish

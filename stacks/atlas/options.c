@@ -53,7 +53,7 @@ static const char usage[] =
 	"  --variant NAME        one design decision changed, see below\n"
 	"  --stats PATH          UNIX socket that answers with statistics as JSON\n"
 	"  --stats-shm FILE      the same counters in a shared file\n"
-	"  --stages              count cycles by stage of a turn (a few per cent; see --stats)\n"
+	"  --stages              count cycles by stage of a turn (half a per cent; see --stats)\n"
 	"  --trace FILE          record the newest million buffer touches, written on exit\n"
 	"  --help  --version\n"
 	"\n"

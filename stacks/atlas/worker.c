@@ -194,6 +194,16 @@ static void count_allocations(struct wstats *st)
 		stat_set(&st->thread_allocated, bytes);
 }
 
+/* The interface has an error. One that has gone does not come back: the server ends. */
+static void link_trouble(struct worker *w)
+{
+	if (!w->io->ops->trouble || w->io->ops->trouble(w->io) != -ENODEV || w->link_gone)
+		return;
+	w->link_gone = true;
+	log_err("interface %s has gone; start again when it is back", w->opt->ifname);
+	kill(getpid(), SIGTERM);
+}
+
 static void copy_stats(struct worker *w)
 {
 	struct wstats *st = w->st;
@@ -201,6 +211,8 @@ static void copy_stats(struct worker *w)
 
 	if (w->now - st->t_ns < STATS_COPY_NS)
 		return;
+	if (w->opt->variant->poll) /* it never hears POLLERR */
+		link_trouble(w);
 	memcpy(st->copy, st, sizeof st->copy);
 	tcp_get_stats(w->tcp, &st->tcp);
 	nvme_get_stats(w->nvme, &st->nvme);
@@ -217,16 +229,6 @@ static void copy_stats(struct worker *w)
 	count_allocations(st);
 	st->t_ns = w->now;
 	w->wall = time(NULL);
-}
-
-/* The interface has an error. One that has gone does not come back: the server ends. */
-static void link_trouble(struct worker *w)
-{
-	if (!w->io->ops->trouble || w->io->ops->trouble(w->io) != -ENODEV || w->link_gone)
-		return;
-	w->link_gone = true;
-	log_err("interface %s has gone; start again when it is back", w->opt->ifname);
-	kill(getpid(), SIGTERM);
 }
 
 static void sleep_until_work(struct worker *w, uint64_t due)
