@@ -210,13 +210,17 @@ static void restore_watchdog(char state)
 	close(fd);
 }
 
-static void run_pcm(int out, int err)
+/* `go` gives a byte once the run's journal has this process; a parent that died before gives none. */
+static void run_pcm(int go, int out, int err)
 {
 	sigset_t none;
+	char c;
 
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	prctl(PR_SET_PDEATHSIG, SIGTERM);
+	if (read(go, &c, 1) != 1)
+		_exit(126);
 	setenv("PCM_NO_RDT", "1", 1);
 	if (dup2(out, STDOUT_FILENO) < 0 || dup2(err, STDERR_FILENO) < 0)
 		_exit(127);
@@ -268,25 +272,45 @@ static void pcm_close(struct membw_source *s)
 	free(s);
 }
 
-static int spawn(struct membw_source *s, struct errbuf *e)
+static int make_pipes(int p[3][2])
 {
-	int out[2], err[2];
+	static const int flags[3] = {O_CLOEXEC | O_NONBLOCK, O_CLOEXEC | O_NONBLOCK, O_CLOEXEC};
 
-	if (pipe2(out, O_CLOEXEC | O_NONBLOCK))
-		return errf(e, -errno, "no pipe: %s", strerror(errno));
-	if (pipe2(err, O_CLOEXEC | O_NONBLOCK)) {
-		close(out[0]);
-		close(out[1]);
-		return errf(e, -errno, "no pipe: %s", strerror(errno));
-	}
+	for (int i = 0; i < 3; i++)
+		if (pipe2(p[i], flags[i])) {
+			int err = -errno;
+
+			while (i--)
+				close(p[i][0]), close(p[i][1]);
+			return err;
+		}
+	return 0;
+}
+
+static int spawn(struct membw_source *s, const struct collector_env *env, struct errbuf *e)
+{
+	enum { OUT, ERR, GO };
+
+	int p[3][2], err = make_pipes(p);
+
+	if (err)
+		return errf(e, err, "no pipe: %s", strerror(-err));
 	s->pid = fork();
-	if (s->pid == 0)
-		run_pcm(out[1], err[1]);
-	close(out[1]);
-	close(err[1]);
-	s->out = out[0];
-	s->err = err[0];
-	return s->pid < 0 ? errf(e, -EAGAIN, "pcm-memory can't be started") : 0;
+	if (s->pid == 0) {
+		close(p[GO][1]);
+		run_pcm(p[GO][0], p[OUT][1], p[ERR][1]);
+	}
+	if (s->pid > 0 && env->started)
+		env->started(s->pid);
+	if (s->pid < 0 || write(p[GO][1], "g", 1) != 1)
+		err = errf(e, -EAGAIN, "pcm-memory can't be started");
+	close(p[GO][0]);
+	close(p[GO][1]);
+	close(p[OUT][1]);
+	close(p[ERR][1]);
+	s->out = p[OUT][0];
+	s->err = p[ERR][0];
+	return err;
 }
 
 static int pcm_open(struct membw_source **out, const struct collector_env *env, struct errbuf *e)
@@ -302,7 +326,7 @@ static int pcm_open(struct membw_source **out, const struct collector_env *env, 
 	if (s->watchdog && env->remember)
 		env->remember(WATCHDOG, (char[]){s->watchdog, '\0'});
 	s->t.share = 1;
-	err = spawn(s, e);
+	err = spawn(s, env, e);
 	while (!err && !s->rows && !s->dead && clock_ns() < until) {
 		struct pollfd p = {s->out, POLLIN, 0};
 

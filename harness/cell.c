@@ -486,6 +486,7 @@ static int set_up(struct stage *s, bool observe, uint64_t seed, struct errbuf *e
 		.options = s->options,
 		.interval_ns = cell_ns(s->b->x, s->cell, "collect.interval"),
 		.remember = undo_file,
+		.started = undo_pid,
 	};
 	if (observe) {
 		bool active = cell_on(s->b->x, s->cell, "collect.active");

@@ -36,6 +36,9 @@ struct collector_env {
 	 * its present text goes into the run's journal, from which `dcn restore` puts it back
 	 * after a kill. The collector itself puts it back in close(). May be NULL. */
 	void (*remember)(const char *path, const char *text);
+	/* A program that the collector started: `dcn restore` ends it. To be called before the
+	 * program can change anything. May be NULL. */
+	void (*started)(pid_t pid);
 };
 
 struct collector; /* private to each */

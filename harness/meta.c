@@ -90,7 +90,8 @@ static json_t *collectors(const struct bench *b)
 				    .sys_root = "/sys",
 				    .options = "",
 				    .interval_ns = NSEC_PER_SEC,
-				    .remember = undo_file};
+				    .remember = undo_file,
+				    .started = undo_pid};
 	json_t *j = json_object();
 
 	for (int i = 0; registry_collectors[i]; i++) {

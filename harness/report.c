@@ -166,6 +166,8 @@ static void put_object(FILE *f, const json_t *o)
 	{
 		char num[64];
 
+		if (json_is_string(v) && !*json_string_value(v)) /* nothing to say */
+			continue;
 		fputs("<tr>", f);
 		cell(f, "td class=l", key);
 		if (json_is_number(v)) {

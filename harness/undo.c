@@ -9,12 +9,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/pidfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -183,22 +185,44 @@ static int put_back(const char *path, char was)
 	return n;
 }
 
-static int play(const char *path)
+/* 1 if it was still that process; then it has ended on return. */
+static int end_process(pid_t pid, unsigned long long started)
+{
+	int fd = pidfd_open(pid, 0), n = 0;
+
+	if (fd < 0)
+		return 0;
+	if (proc_start_time(pid) == started) {
+		struct pollfd p = {fd, POLLIN, 0};
+
+		log_info("killing process %d", (int)pid);
+		n = !pidfd_send_signal(fd, SIGKILL, NULL, 0);
+		poll(&p, 1, 2000);
+	}
+	close(fd);
+	return n;
+}
+
+/* The processes first: one that is still alive could change a setting again. */
+static int play_pids(FILE *f)
 {
 	unsigned long long pid, started;
-	char s[512], arg[480];
-	FILE *f = fopen(path, "r");
+	char s[512];
 	int n = 0;
 
-	if (!f)
-		return 0;
+	while (fgets(s, sizeof s, f))
+		if (sscanf(s, "pid %llu %llu", &pid, &started) == 2 && pid > 1 && started)
+			n += end_process((pid_t)pid, started);
+	return n;
+}
+
+static int play_rest(FILE *f)
+{
+	char s[512], arg[480];
+	int n = 0;
+
 	while (fgets(s, sizeof s, f)) {
-		if (sscanf(s, "pid %llu %llu", &pid, &started) == 2) {
-			if (pid > 1 && started && proc_start_time((pid_t)pid) == started) {
-				log_info("killing process %llu", pid);
-				n += !kill((pid_t)pid, SIGKILL);
-			}
-		} else if (sscanf(s, "cgroup %479[^\n]", arg) == 1 && !access(arg, F_OK)) {
+		if (sscanf(s, "cgroup %479[^\n]", arg) == 1 && !access(arg, F_OK)) {
 			log_info("removing cgroup %s", arg);
 			n += !cgroup_remove(arg);
 		} else if (sscanf(s, "dir %479[^\n]", arg) == 1 && !access(arg, F_OK)) {
@@ -208,6 +232,19 @@ static int play(const char *path)
 			n += put_back(WATCHDOG, arg[0]);
 		}
 	}
+	return n;
+}
+
+static int play(const char *path)
+{
+	FILE *f = fopen(path, "r");
+	int n;
+
+	if (!f)
+		return 0;
+	n = play_pids(f);
+	rewind(f);
+	n += play_rest(f);
 	fclose(f);
 	unlink(path);
 	return n;

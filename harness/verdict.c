@@ -186,8 +186,7 @@ void verdict_bound(const struct bench *b, const struct cell *c, int server_cpus,
 	const char *bound = "";
 
 	if ((!at_least && net > ABOVE * ceil_client) || disk > ABOVE * ceil_disk)
-		note(o, "a ceiling was lower than what a run reached: something disturbed the "
-			"machine");
+		note(o, "a ceiling was lower than what a run reached: take it as an estimate");
 	if (rate > 0 && metrics_get(&o->m, "req_per_s") >= 0.98 * rate)
 		bound = "load";
 	else if (metrics_get(&o->m, "client_limited") > 0)
