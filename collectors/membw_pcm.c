@@ -210,7 +210,7 @@ static void restore_watchdog(char state)
 	close(fd);
 }
 
-/* `go` gives a byte once the run's journal has this process; a parent that died before gives none. */
+/* `go` gives a byte once the run's journal has this process; if the parent died before, none. */
 static void run_pcm(int go, int out, int err)
 {
 	sigset_t none;

@@ -20,12 +20,21 @@ struct cell_runs {
 	int n, by_disk, by_client, at_least, invalid;
 };
 
+/* What is served from memory is not held up by the disk. */
+static bool hardly_reads(const struct csv *c, int row)
+{
+	return csv_number(c, row, csv_column(c, "disk_read_gbps")) <
+	       0.1 * csv_number(c, row, csv_column(c, "net_gbps"));
+}
+
 /* The lower ceiling of a row; *client says which one it was. NAN: none was measured. */
 static double ceiling(const struct csv *c, int row, int *client)
 {
 	double disk = csv_number(c, row, csv_column(c, "ceil_disk_gbps"));
 	double load = csv_number(c, row, csv_column(c, "ceil_client_gbps"));
 
+	if (hardly_reads(c, row))
+		disk = NAN;
 	*client = isnan(disk) || (!isnan(load) && load < disk);
 	return *client ? load : disk;
 }

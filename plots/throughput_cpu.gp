@@ -11,7 +11,16 @@ if (TOP <= 0) { TOP = 1 }
 XL(x) = CATEGORIES ? category(x) - 0.42 : x
 XW = CATEGORIES ? 0.84 : 0
 XE = CATEGORIES ? XS + 0.44 : XV[XS] + 0.02 * (XV[XS] - XV[1])
-ceiling(name, v) = shown(v) ? sprintf("%s %.3g", name, v) : ""
+# Their names stand at the right of their lines, from the lowest up, one line of text apart at least.
+array CV[3] = [CEIL_DISK, CEIL_CLIENT, CEIL_CRYPTO]
+array CN[3] = ["disk", CLIENT_AT_LEAST ? "client ≥" : "client", "crypto"]
+do for [i in "1 2 1"] {
+  k = int(i)
+  if (CV[k] > CV[k + 1]) {
+    v = CV[k]; CV[k] = CV[k + 1]; CV[k + 1] = v
+    s = CN[k]; CN[k] = CN[k + 1]; CN[k + 1] = s
+  }
+}
 off(name, v) = v > 0 && !shown(v) ? sprintf("%s ceiling %.3g (off scale)", name, v) : ""
 
 set multiplot
@@ -21,9 +30,13 @@ set rmargin at screen 0.365
 set label 1 "(a) network throughput" at graph 0, 1.07 left font MEDIUM
 set ylabel "network throughput (Gb/s)" offset 1.2, 0
 set yrange [0:TOP]
-if (shown(CEIL_DISK)) { set label 2 ceiling("disk", CEIL_DISK) at first XE, first CEIL_DISK left font SMALL textcolor rgb "#666666" }
-if (shown(CEIL_CLIENT)) { set label 3 ceiling(CLIENT_AT_LEAST ? "client ≥" : "client", CEIL_CLIENT) at first XE, first CEIL_CLIENT left font SMALL textcolor rgb "#666666" }
-if (shown(CEIL_CRYPTO)) { set label 4 ceiling("crypto", CEIL_CRYPTO) at first XE, first CEIL_CRYPTO left font SMALL textcolor rgb "#666666" }
+y = -TOP
+do for [k = 1:3] {
+  if (shown(CV[k])) {
+    y = max(CV[k], y + 0.055 * TOP)
+    set label 1 + k sprintf("%s %.3g", CN[k], CV[k]) at first XE, first y left font SMALL textcolor rgb "#666666"
+  }
+}
 plot \
   for [c in "disk client crypto"] CEIL using (XL(column("x"))):(CATEGORIES && shown(column(c)) ? column(c) : NaN):(XW):(0) with vectors nohead linestyle 90 notitle, \
   for [c in "disk client crypto"] CEIL using (column("x")):(!CATEGORIES && shown(column(c)) ? column(c) : NaN) with lines linestyle 90 notitle, \
@@ -42,8 +55,8 @@ plot \
 do for [k = 1:4] { unset label k }
 do for [k = 101:101 + CAPTIONS] { unset label k }
 unset key
-set lmargin at screen 0.47
-set rmargin at screen 0.755
+set lmargin at screen 0.49
+set rmargin at screen 0.762
 set label 1 "(b) server CPU, 100 % = one core" at graph 0, 1.07 left font MEDIUM
 set ylabel "CPU utilisation (%)" offset 1.2, 0
 set yrange [0:max(100.0 * CORES, MAX_CPU) * 1.05]
