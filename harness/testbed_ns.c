@@ -12,10 +12,12 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -95,7 +97,7 @@ static int in_child(int (*fn)(void *arg, struct errbuf *e), void *arg, struct er
 	} res = {.err = -ECHILD};
 	int pipefd[2], status;
 	ssize_t n;
-	pid_t pid;
+	pid_t pid, parent = getpid();
 
 	if (pipe2(pipefd, O_CLOEXEC))
 		return errf(e, -errno, "pipe: %s", strerror(errno));
@@ -106,6 +108,9 @@ static int in_child(int (*fn)(void *arg, struct errbuf *e), void *arg, struct er
 		return errf(e, -errno, "fork: %s", strerror(errno));
 	}
 	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL); /* nothing is made after a restore */
+		if (getppid() != parent)
+			_exit(1);
 		res.e.s[0] = '\0';
 		res.err = fn(arg, &res.e);
 		n = write(pipefd[1], &res, sizeof res);

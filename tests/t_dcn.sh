@@ -176,8 +176,8 @@ bad_servers() {
 		--set run.ready_timeout=1s --set 'stack.url=http://{ip}:80')
 	expect 1 "FAILED" "$DCN" run --out "$tmp/e1" "${x[@]}" --set 'stack.command=echo so sad >&2; exit 3' "$tmp/tiny.exp" || return 1
 	grep -q "so sad" "$tmp/e1/runs.csv" || { echo "the server's last words are lost"; cat "$tmp/e1/runs.csv"; return 1; }
-	expect 1 "did not get ready within 1s" "$DCN" run --out "$tmp/e2" "${x[@]}" --set 'stack.command=sleep 100' "$tmp/tiny.exp" || return 1
-	[ -z "$(pgrep -f 'sleep 100')" ] || { echo "the server still runs"; return 1; }
+	expect 1 "did not get ready within 1s" "$DCN" run --out "$tmp/e2" "${x[@]}" --set "stack.command=sleep 100.$$" "$tmp/tiny.exp" || return 1
+	[ -z "$(pgrep -f "sleep 100\.$$")" ] || { echo "the server still runs"; return 1; }
 	# ready, then gone in the middle of the run
 	expect 1 "the server died" "$DCN" run --out "$tmp/e3" "${x[@]}" --set run.duration=5s \
 		--set "stack.command=timeout 2 $bin/dcn-null --ip {ip} --port 80 --content {root}" "$tmp/tiny.exp"
