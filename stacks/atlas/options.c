@@ -34,7 +34,7 @@ static const char usage[] =
 	"  --tls-key F           its private key, PEM\n"
 	"  --ciphers LIST        TLS 1.3 suites by preference (AES-128-GCM, AES-256-GCM)\n"
 	"  --workers N           worker threads, flows spread over them (1)\n"
-	"  --io-window N         most reads outstanding a worker (64)\n"
+	"  --io-window N         most reads outstanding a worker (96)\n"
 	"  --buffers N           I/O buffers of 64 KiB a worker (4 x I/O window, at least 256)\n"
 	"  --record-size BYTES   plaintext bytes of a TLS record, a multiple of 512 (15872: four\n"
 	"                        records fill a GSO packet)\n"
@@ -313,7 +313,7 @@ int options_parse(struct options *o, int argc, char **argv, struct errbuf *e)
 
 	*o = (struct options){.port = 80,
 			      .workers = 1,
-			      .io_window = 64,
+			      .io_window = 96,
 			      .record_size = 15872,
 			      .pull_recs = 63488,
 			      .min_pull = UINT32_MAX, /* one record */
