@@ -274,6 +274,12 @@ void load_metrics(const json_t *j, struct metrics *m)
 	number(j, "req_per_s", m, "req_per_s");
 	number(j, "errors_total", m, "errors");
 	number(j, "cpu_pct", m, "client_cpu_pct");
+	if (json_number_value(json_object_get(j, "body_bytes")) > 0)
+		metrics_set(m, "client_cpu_s_per_gb",
+			    json_number_value(json_object_get(j, "cpu_s")) * 1e9 /
+				    json_number_value(json_object_get(j, "body_bytes")));
+	else
+		metrics_missing(m, "client_cpu_s_per_gb", "no response in the window");
 	number(j, "client_limited", m, "client_limited");
 	number(j, "verified_share", m, "verified_share");
 	latency(j, "latency_ms", m, "latency_ms", "no response in the window");

@@ -30,6 +30,7 @@ const struct metric_info metric_columns[] = {
 	{"cpu_s_per_gb", "s/GB", "busy seconds of the server's CPUs per body gigabyte (1e9 bytes)"},
 	{"host_cpu_s_per_gb", "s/GB", "the same, server's and client's CPUs together"},
 	{"client_cpu_pct", "%", "CPU of the load generator, of one core"},
+	{"client_cpu_s_per_gb", "s/GB", "CPU of the load generator per body gigabyte"},
 	{"client_limited", "", "1: the client was the limit, throughput is a lower bound"},
 	{"mem_read_gbps", "Gb/s", "memory read"},
 	{"mem_write_gbps", "Gb/s", "memory written"},

@@ -6,8 +6,8 @@
 # grid: goodput of both over {0, 20, 80 ms} x {0, 0.1, 1, 3 %} x {1, 64} connections in 5 paired blocks (21 minutes);
 # prints the ratio of each point with its 95 % interval, the geometric mean and the worst point. A folder of
 # results as second argument is printed again.
-# fair: one flow of each through one bottleneck for 30 s, who comes first alternates, and the kernel beside itself (4 minutes); prints the
-# ratio of what they got.
+# fair: one flow of each through one bottleneck for 30 s: started at once, one 0.2 s after the other (who comes first alternates), and the
+# kernel beside itself in both ways (6 minutes); prints the ratio of what they got.
 # Targets: geometric mean >= 0.95, no point below 0.85; each flow 0.8 to 1.25 of the other.
 cd "$(dirname "$0")/.." || exit 1
 # shellcheck source=tests/lib.sh
@@ -80,13 +80,13 @@ got() { # server address, seconds, file: bytes that came
 	in_client curl -s --max-time "$2" -o /dev/null -w '%{size_download}\n' "http://$1/big" >"$3"
 }
 
-# Two flows for $secs s, the second 0.2 s later: their bytes in $tmp/1 and $tmp/2
-two_flows() { # first server, second server, seed
+# Two flows for $secs s, the second so many seconds later; their bytes are in $tmp/1 and $tmp/2.
+two_flows() { # first server, second server, later, seed
 	local a b
-	fair_up --rate "$rate" --queue "$queue" --rtt "$rtt" --seed "$3" || exit 1
+	fair_up --rate "$rate" --queue "$queue" --rtt "$rtt" --seed "$4" || exit 1
 	got "$1" "$secs" "$tmp/1" &
 	a=$!
-	sleep 0.2
+	[ "$3" = 0 ] || sleep "$3"
 	got "$2" "$secs" "$tmp/2" &
 	b=$!
 	wait $a
@@ -94,28 +94,38 @@ two_flows() { # first server, second server, seed
 	fair_down
 }
 
+# One line; the ratio, second to first, goes into the file.
+says() { # what, name of the first, name of the second, file
+	echo "$(cat "$tmp/1") $(cat "$tmp/2")" | awk -v w="$1" -v a="$2" -v b="$3" -v s="$secs" '{
+		printf "  %-13s %s %.1f, %s %.1f Mb/s: %.2f\n", w, a, $1 * 8e-6 / s, b, $2 * 8e-6 / s, $2 / $1}'
+	awk '{a[NR] = $1} END {print a[2] / a[1]}' "$tmp/1" "$tmp/2" >>"$4"
+}
+
+mean() { # file: geometric
+	awk '{s += log($1)} END {printf "%.2f", exp(s / NR)}' "$1"
+}
+
 fair() {
-	local secs=${SECONDS_EACH:-30} rate queue rtt block how
-	echo "two flows through one bottleneck for $secs s, the second 0.2 s later: Mb/s of each"
+	local secs=${SECONDS_EACH:-30} rate queue rtt block kernel=198.18.0.1
+	echo "two flows through one bottleneck for $secs s: what each got, and the second to the first"
 	while read -r rate queue rtt; do
-		for block in $(seq "${BLOCKS:-2}"); do
-			if [ $((block % 2)) -eq 1 ]; then # who comes first alternates
-				two_flows 198.18.0.1 $atlas_ip "$block"
-				how="$(cat "$tmp/1") $(cat "$tmp/2")"
-			else
-				two_flows $atlas_ip 198.18.0.1 "$block"
-				how="$(cat "$tmp/2") $(cat "$tmp/1")"
-			fi
-			echo "$how" | awk -v r="$rate" -v q="$queue" -v t="$rtt" -v n="$block" -v s="$secs" '{
-				printf "%s queue %s rtt %s, %s first: atlas %.1f, kernel %.1f, atlas / kernel %.2f\n",
-				r, q, t, n % 2 ? "kernel" : "atlas", $2 * 8e-6 / s, $1 * 8e-6 / s, $2 / $1}' | tee -a "$tmp/fair"
+		rm -f "$tmp"/f.*
+		echo "$rate, queue $queue, rtt $rtt"
+		for block in $(seq "${BLOCKS:-1}"); do
+			two_flows $kernel $atlas_ip 0 "$block"
+			says "at once" kernel atlas "$tmp/f.once"
+			two_flows $kernel $kernel 0 "$block"
+			says "at once" kernel kernel "$tmp/f.kernel"
+			two_flows $kernel $atlas_ip 0.2 "$block"
+			says "0.2 s later" kernel atlas "$tmp/f.later"
+			two_flows $atlas_ip $kernel 0.2 "$block"
+			says "0.2 s later" atlas kernel "$tmp/f.first"
+			two_flows $kernel $kernel 0.2 "$block"
+			says "0.2 s later" kernel kernel "$tmp/f.both"
 		done
-		awk '{s += log($NF)} END {printf "  geometric mean over who comes first: %.2f (target 0.8 to 1.25)\n", exp(s / NR)}' "$tmp/fair"
-		rm "$tmp/fair"
-		two_flows 198.18.0.1 198.18.0.1 9
-		echo "$(cat "$tmp/1") $(cat "$tmp/2")" | awk -v s="$secs" '{
-			printf "  for comparison, the kernel beside itself: first %.1f, second %.1f, second / first %.2f\n",
-			$1 * 8e-6 / s, $2 * 8e-6 / s, $2 / $1}'
+		echo "  atlas / kernel at once: $(mean "$tmp/f.once") (target 0.8 to 1.25; kernel / kernel: $(mean "$tmp/f.kernel"))"
+		echo "  second / first: atlas after the kernel $(mean "$tmp/f.later"), the kernel after atlas $(mean "$tmp/f.first")," \
+			"the kernel after itself $(mean "$tmp/f.both")"
 	done <<-'EOT'
 		100Mbit 256KiB 20ms
 		200Mbit 1MiB 40ms
