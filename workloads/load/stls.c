@@ -274,29 +274,81 @@ static int take_record(struct stls *t, uint8_t *p, uint32_t len, struct stls_out
 	}
 }
 
+/* How even the records of this server's responses are: called for each header within a body. */
+static void learn(struct stls *t, uint64_t expect)
+{
+	if (t->len - STLS_TRAIL < expect) {
+		t->uneven |= t->even_now && t->even_now != t->len;
+		t->even_now = t->len;
+		return;
+	}
+	/* the last one, or one that belongs to something else */
+	if (t->uneven || t->len - STLS_TRAIL > expect)
+		t->even_n = 0;
+	else if (t->even_now && t->even_now != t->even)
+		t->even_n = 1;
+	else if (t->even_now && t->even_n < STLS_TRUST)
+		t->even_n++;
+	if (t->even_now)
+		t->even = t->even_now;
+	t->even_now = 0;
+	t->uneven = false;
+}
+
+/* Records of the even length that follow this one and are not the response's last. */
+static uint32_t followers(const struct stls *t, uint64_t expect)
+{
+	uint64_t plain = t->len - STLS_TRAIL, behind = expect - plain;
+
+	if (t->even_n < STLS_TRUST || t->len != t->even || t->uneven || !behind)
+		return 0;
+	behind = (behind - 1) / plain;
+	return (uint32_t)(behind < STLS_RUN_MAX ? behind : STLS_RUN_MAX - 1);
+}
+
 static int take_header(struct stls *t, const struct stls_out *o)
 {
 	t->len = (uint32_t)t->hdr[3] << 8 | t->hdr[4];
 	if (t->hdr[0] != CT_DATA || t->hdr[1] != 3 || t->hdr[2] != 3 || t->len < STLS_TRAIL ||
 	    t->len > STLS_REC_MAX)
 		return -EPROTO;
+	if (t->after_run && t->len != t->even && t->len - STLS_TRAIL != o->expect)
+		return -EPROTO;
+	t->after_run = false;
 	t->left = t->len;
 	t->counting = t->len - STLS_TRAIL >= STLS_LOOK && t->len - STLS_TRAIL <= o->expect;
+	if (o->expect)
+		learn(t, o->expect);
+	if (t->counting) {
+		t->run_records = 1 + followers(t, o->expect);
+		t->run = t->run_records * (STLS_HDR + t->len);
+		t->left = t->run - STLS_HDR;
+	}
 	return 0;
+}
+
+/* Body bytes within the first `n` wire bytes of a run of records. */
+static uint32_t body_of(const struct stls *t, uint32_t n)
+{
+	uint32_t whole = STLS_HDR + t->len, plain = t->len - STLS_TRAIL, rest = n % whole;
+
+	rest = rest > STLS_HDR ? rest - STLS_HDR : 0;
+	return n / whole * plain + (rest < plain ? rest : plain);
 }
 
 void stls_skip(struct stls *t, size_t n, struct stls_out *o)
 {
-	uint32_t plain = t->len - STLS_TRAIL, from = t->len - t->left, to = from + (uint32_t)n;
+	uint32_t from = t->run - t->left, body = body_of(t, from + (uint32_t)n) - body_of(t, from);
 
-	if (from < plain)
-		o->expect = o->count(o->arg, (to < plain ? to : plain) - from);
 	t->left -= (uint32_t)n;
+	if (body)
+		o->expect = o->count(o->arg, body);
 	if (!t->left) {
 		t->hdr_n = 0;
 		t->counting = false;
-		t->rx.seq++;
-		t->counted++;
+		t->rx.seq += t->run_records;
+		t->counted += t->run_records;
+		t->after_run = t->run_records > 1;
 	}
 }
 

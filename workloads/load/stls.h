@@ -7,6 +7,11 @@
  * response heads, session tickets, KeyUpdate, alerts, short ends of bodies. A wrong guess can't
  * stay unnoticed: the next decrypted record would fail its tag.
  *
+ * A server whose responses have all come in records of one size, but for the last, is believed
+ * after STLS_TRUST of them: from then on a run of such records is discarded in one piece, headers
+ * included. The record behind the run has to have the header that ends the response; otherwise the
+ * connection is given up (-EPROTO).
+ *
  * One thread. Allocates at the handshake and for records that arrive in pieces and must be
  * decrypted. RFC 8446 5.2 to 5.4 (records), 4.6 (post-handshake messages), 7.1 to 7.3 (keys).
  */
@@ -25,6 +30,8 @@
 #define STLS_TRAIL    17	    /* content type and tag */
 #define STLS_REC_MAX  (16384 + 256) /* RFC 8446 5.2: longest encrypted record */
 #define STLS_LOOK     2048	    /* records with less plaintext are always decrypted */
+#define STLS_TRUST    8		    /* responses in even records before headers are skipped */
+#define STLS_RUN_MAX  4096	    /* records discarded in one piece */
 #define STLS_SECRET   48
 #define STLS_SUITES   "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384" /* of all engines */
 #define STLS_SEAL_MAX 512 /* plaintext of one sealed request */
@@ -43,7 +50,13 @@ struct stls {
 	uint8_t hdr_n;
 	bool counting; /* the current record is skipped, not decrypted */
 	bool key_update_due;
-	uint32_t left, len;	  /* of the current record, after its header */
+	uint32_t left, len; /* of the current record, after its header; left: of a run, all */
+	uint32_t run;	    /* wire bytes of the records being skipped, 0: none */
+	uint32_t run_records;
+	bool after_run;		  /* the next header must end the response */
+	uint32_t even, even_now;  /* record length of the last responses, of this one */
+	uint32_t even_n;	  /* how many responses had it */
+	bool uneven;		  /* this response has others too */
 	uint8_t *rec;		  /* one that came in pieces; NULL if none */
 	uint64_t opened, counted; /* records */
 };
@@ -77,7 +90,7 @@ void stls_clear(struct stls *t);
 /* Wire bytes, any split; p is overwritten (decryption is in place). 0; 1 close_notify came; -EPROTO
  * or -EBADMSG (a tag was wrong). */
 int stls_feed(struct stls *t, uint8_t *p, size_t n, struct stls_out *o);
-/* How many of the next wire bytes may be discarded unread, and saying so. */
+/* How many of the next wire bytes may be discarded unread (a record, or a run), and saying so. */
 static inline size_t stls_skippable(const struct stls *t)
 {
 	return t->counting ? t->left : 0;

@@ -144,6 +144,127 @@ static void counted_unread(void **state)
 	stls_clear(&s);
 }
 
+/* One response of `body` bytes in records of `plain` bytes as a sink meets it: headers are read,
+ * what may be discarded is, in pieces of `step`. How many headers were looked at, or an error. */
+static int response(struct stls *c, struct stls *s, uint32_t body, uint32_t plain, size_t step)
+{
+	static uint8_t wire[1 << 20];
+	size_t n = 0, at = 0;
+	int headers = 0, k;
+
+	for (uint32_t left = body, now; left; left -= now) {
+		uint32_t len;
+
+		now = left < plain ? left : plain;
+		len = now + STLS_TRAIL;
+		if (now < STLS_LOOK) { /* the only ones that are opened */
+			static const uint8_t zero[STLS_SEAL_MAX];
+
+			assert_true(now <= sizeof zero);
+			n += (size_t)stls_seal(s, 23, zero, now, wire + n);
+			continue;
+		}
+		memcpy(wire + n, (uint8_t[]){23, 3, 3, (uint8_t)(len >> 8), (uint8_t)len},
+		       STLS_HDR);
+		n += STLS_HDR + len;
+		s->tx.seq++;
+	}
+	reset(body);
+	while (at < n) {
+		size_t skip = stls_skippable(c), take = skip	     ? skip
+							: out.expect ? STLS_HDR
+								     : n - at;
+
+		if (!skip && c->hdr_n == STLS_HDR)
+			take = c->left;
+		take = take < step ? take : step;
+		if (skip) {
+			stls_skip(c, take, &out);
+		} else {
+			headers += c->hdr_n == 0;
+			k = stls_feed(c, wire + at, take, &out);
+			if (k)
+				return k;
+		}
+		at += take;
+	}
+	assert_int_equal(got.counted + got.n, body);
+	return headers;
+}
+
+static void even_records_are_skipped_together(void **state)
+{
+	static const size_t steps[] = {1 << 20, 70000, 16406, 4099, 1};
+	struct stls c, s;
+	uint8_t wire[64];
+	int k;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
+		pair(0x1301, &c, &s);
+		for (int n = 0; n < STLS_TRUST; n++)
+			assert_int_equal(response(&c, &s, 307200, 16384, steps[i]), 19);
+		assert_int_equal(response(&c, &s, 307200, 16384, steps[i]),
+				 2); /* 18, and the last */
+		assert_int_equal(response(&c, &s, 16384 * 5, 16384, steps[i]), 2);
+		assert_int_equal(response(&c, &s, 16384 * 5 + 100, 16384, steps[i]), 2);
+		assert_int_equal(response(&c, &s, 16384, 16384, steps[i]), 1);
+		assert_int_equal(response(&c, &s, 500, 16384, steps[i]), 1);
+		assert_int_equal(response(&c, &s, 307200, 16384, steps[i]), 2);
+		k = stls_seal(&s, 23, (const uint8_t *)"head", 4,
+			      wire); /* nothing was miscounted */
+		reset(0);
+		assert_int_equal(stls_feed(&c, wire, (size_t)k, &out), 0);
+		assert_memory_equal(got.data, "head", 4);
+		stls_clear(&c);
+		stls_clear(&s);
+	}
+}
+
+static void uneven_records_are_not(void **state)
+{
+	struct stls c, s;
+
+	(void)state;
+	pair(0x1301, &c, &s);
+	for (int n = 0; n < 40; n++) /* every second response in other records */
+		assert_int_equal(response(&c, &s, 160000, n % 2 ? 16000 : 10000, 1 << 20),
+				 n % 2 ? 10 : 16);
+	for (int n = 0; n < STLS_TRUST - 1; n++)
+		assert_int_equal(response(&c, &s, 160000, 10000, 1 << 20), 16);
+	assert_int_equal(response(&c, &s, 160000, 10000, 1 << 20), 16);
+	assert_int_equal(response(&c, &s, 160000, 10000, 1 << 20), 2);
+	/* its first record is of another length: looked at one by one, and no longer believed */
+	assert_int_equal(response(&c, &s, 160000, 16000, 1 << 20), 10);
+	assert_int_equal(response(&c, &s, 160000, 10000, 1 << 20), 16);
+	stls_clear(&c);
+	stls_clear(&s);
+}
+
+/* The lengths change within a response after they had been believed. */
+static void broken_trust(void **state)
+{
+	static uint8_t wire[200000]; /* zeros: no header there */
+	struct stls c, s;
+	size_t skip;
+
+	(void)state;
+	pair(0x1301, &c, &s);
+	for (int n = 0; n < STLS_TRUST; n++)
+		assert_int_equal(response(&c, &s, 160000, 16000, 1 << 20), 10);
+	reset(160000);
+	memcpy(wire, (uint8_t[]){23, 3, 3, 16017 >> 8, 16017 & 255}, STLS_HDR);
+	assert_int_equal(stls_feed(&c, wire, STLS_HDR, &out), 0);
+	skip = stls_skippable(&c);
+	assert_int_equal(skip, 9 * (STLS_HDR + 16017) - STLS_HDR);
+	stls_skip(&c, skip, &out);
+	assert_int_equal(got.expect, 16000);
+	memcpy(wire, (uint8_t[]){23, 3, 3, 0, 200}, STLS_HDR); /* a record, but not the last */
+	assert_int_equal(stls_feed(&c, wire, STLS_HDR, &out), -EPROTO);
+	stls_clear(&c);
+	stls_clear(&s);
+}
+
 static void messages_within_a_body(void **state)
 {
 	static const uint8_t ticket[] = {4, 0, 0, 3, 1, 2, 3, 4, 0, 0, 1, 9};
@@ -383,6 +504,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(any_split),
 		cmocka_unit_test(counted_unread),
+		cmocka_unit_test(even_records_are_skipped_together),
+		cmocka_unit_test(uneven_records_are_not),
+		cmocka_unit_test(broken_trust),
 		cmocka_unit_test(messages_within_a_body),
 		cmocka_unit_test(hostile),
 		cmocka_unit_test(openssl_aes128),
