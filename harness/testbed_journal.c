@@ -212,6 +212,13 @@ static void put_back(const char *id, const char *path, const char *value)
 		close(fd);
 }
 
+bool journal_others_have(const char *id, const char *path)
+{
+	char ignored[256];
+
+	return other_value(id, path, ignored, sizeof ignored);
+}
+
 void journal_file_back(const char *id, const char *path)
 {
 	char value[256];

@@ -27,6 +27,8 @@ int journal_begin(const char *id, struct errbuf *e);
 int journal_add(const char *id, const char *kind, const char *text, struct errbuf *e);
 /* Note a setting's present value; the one before any other live run's change, if there was one. */
 int journal_add_file(const char *id, const char *path, struct errbuf *e);
+/* Another live run has changed it, and will put it back. */
+bool journal_others_have(const char *id, const char *path);
 /* Put the setting back now rather than at the end. */
 void journal_file_back(const char *id, const char *path);
 
