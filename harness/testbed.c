@@ -5,9 +5,9 @@
  *	                                          ----[198.18.1.129/24 dcnc0 client]
  *
  * One idea: everything is made inside namespaces of its own, so the host has nothing to be cleaned
- * of but a few files under /run, for some kernels one setting for a moment, and with the WAN box one
- * for as long as it is there (raise_backlog). Names carry the process id, so that two runs never
- * meet.
+ * of but a few files under /run, for some kernels one setting for a moment, and with the WAN box
+ * one for as long as it is there (raise_backlog). Names carry the process id, so that two runs
+ * never meet.
  *
  * An address that nobody owns in the kernel (TESTBED_ATLAS_IP) is left alone by it: with forwarding
  * off it neither answers ARP for it nor rejects its segments, so a user-space stack can own it.
