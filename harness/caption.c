@@ -106,6 +106,26 @@ static void describe_load(char *buf, size_t len, const struct experiment *x, con
 			 " (%.2g to %.2g %% of the responses verified)", 100 * least, 100 * most);
 }
 
+/* How many valid runs a point has: "n = 4", "n = 3 to 4". */
+static const char *runs_text(const struct caption *c, char buf[32])
+{
+	int n = snprintf(buf, 32, "n = %d", c->repetitions);
+
+	if (c->repetitions < c->repetitions_most)
+		snprintf(buf + n, 32 - (size_t)n, " to %d", c->repetitions_most);
+	return buf;
+}
+
+static bool above_ceiling(const struct csv *s)
+{
+	int read = csv_column(s, "disk_read_gbps"), top = csv_column(s, "ceil_disk_gbps");
+	bool above = false;
+
+	for (int i = 0; i < s->rows; i++)
+		above |= csv_number(s, i, read) > csv_number(s, i, top);
+	return above;
+}
+
 static void describe(struct caption *c, const struct experiment *x, const json_t *machine,
 		     const json_t *testbed, const struct csv *summary, const char *cpu,
 		     const char *started)
@@ -113,22 +133,26 @@ static void describe(struct caption *c, const struct experiment *x, const json_t
 	const char *kernel = text(machine, "kernel"), *rtt = experiment_text(x, "testbed.rtt");
 	bool swept = experiment_axis_of(x, setting_find_name("testbed.rtt"));
 	const char *arch = strrchr(kernel, ' '); /* "Linux 6.1.0-x x86_64": without the last word */
-	char s[1000], stacks[160], load[128];
+	char s[1200], stacks[160], load[128], runs[32];
 
 	stack_names(stacks, sizeof stacks, summary);
 	describe_load(load, sizeof load, x, summary);
 	snprintf(s, sizeof s,
-		 "Points are means of n = %d runs in randomised blocks, bars 95 %% confidence "
-		 "intervals (Student t); hollow: the client was the limit. BC: buffer cache ratio. "
+		 "Points are means of %s runs in randomised blocks, bars 95 %% confidence "
+		 "intervals (Student t); hollow: the client was the limit. %sBC: buffer cache "
+		 "ratio. "
 		 "Measured %.10s: %s; %s (%s), %d of %d cores for the server, %.*s, disk %s, "
 		 "virtual "
 		 "network (veth)%s%s, congestion control %s, objects of %s, %s. The paper: "
 		 "production "
 		 "and specialised FreeBSD stacks on 8 cores (Xeon E5-2667 v3), 4 NVMe drives, 2 "
 		 "dual-port 40 GbE, objects of about 300 KB, clients 10 to 40 ms away.",
-		 c->repetitions, started, stacks, *cpu ? cpu : "unknown CPU",
-		 text(machine, "machine"), c->server_cpus,
-		 (int)json_integer_value(json_object_get(machine, "cpus")),
+		 runs_text(c, runs),
+		 above_ceiling(summary) ? "Where more was read than the disk's ceiling, fio had "
+					  "met a slower moment of the disk. "
+					: "",
+		 started, stacks, *cpu ? cpu : "unknown CPU", text(machine, "machine"),
+		 c->server_cpus, (int)json_integer_value(json_object_get(machine, "cpus")),
 		 arch ? (int)(arch - kernel) : (int)strlen(kernel), kernel, text(testbed, "disk"),
 		 swept		    ? ", RTT as drawn"
 		 : strcmp(rtt, "0") ? ", RTT "
@@ -144,20 +168,20 @@ static void describe_io(struct caption *c, const struct experiment *x, const jso
 {
 	const char *device = experiment_text(x, "load.device");
 	bool sim = !strncmp(device, "sim:", 4);
-	char s[900];
+	char s[900], runs[32];
 
 	if (sim)
 		snprintf(c->title + strlen(c->title), sizeof c->title - strlen(c->title),
 			 " (simulated)");
 	snprintf(s, sizeof s,
-		 "Points are means of n = %d runs in randomised blocks, bars 95 %% confidence "
+		 "Points are means of %s runs in randomised blocks, bars 95 %% confidence "
 		 "intervals "
 		 "(Student t). %s%s, closed loop of random reads of %s, direct I/O; each point "
 		 "satisfies "
 		 "Little's law within 5 %%. %s %.10s: %s (%s), %s%s%s. The paper: Intel P3700 800 "
 		 "GB, "
 		 "16 KB reads.",
-		 c->repetitions,
+		 runs_text(c, runs),
 		 sim ? "SIMULATED device, a model with the data sheet's values: " : "Device: ",
 		 sim	   ? device
 		 : *device ? device
@@ -185,7 +209,6 @@ void caption_make(struct caption *c, const char *dir, const struct experiment *x
 	const json_t *machine, *testbed;
 	char path[400], cpu[80];
 	json_t *meta;
-	double least = INFINITY;
 
 	memset(c, 0, sizeof *c);
 	snprintf(path, sizeof path, "%s/meta.json", dir);
@@ -198,9 +221,13 @@ void caption_make(struct caption *c, const char *dir, const struct experiment *x
 	for (int i = 0; i < summary->rows; i++) {
 		double n = csv_number(summary, i, csv_column(summary, "n"));
 
-		least = n < least ? n : least;
+		if (!(n >= 1)) /* no point there */
+			continue;
+		if (!c->repetitions || n < c->repetitions)
+			c->repetitions = (int)n;
+		if (n > c->repetitions_most)
+			c->repetitions_most = (int)n;
 	}
-	c->repetitions = isfinite(least) ? (int)least : 0;
 	c->server_cpus = (int)json_integer_value(json_object_get(testbed, "server_cpu_count"));
 	c->server_cpus = c->server_cpus ? c->server_cpus : 1;
 	snprintf(cpu, sizeof cpu, "%s", text(machine, "cpu"));
