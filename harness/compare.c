@@ -6,6 +6,7 @@
  */
 #include "harness/compare.h"
 
+#include <errno.h>
 #include <jansson.h>
 #include <math.h>
 #include <stdio.h>
@@ -40,8 +41,11 @@ static int open_side(struct side *s, const char *dir, const char *stack, struct 
 	s->rep = csv_column(&s->c, "repetition");
 	s->valid = csv_column(&s->c, "valid");
 	if (s->cell < 0 || s->rep < 0 || s->valid < 0)
-		return errf(e, -22, "%s: not a runs.csv of dcn", path);
-	return 0;
+		return errf(e, -EINVAL, "%s: not a runs.csv of dcn", path);
+	for (int i = 0; stack && i < s->c.rows; i++)
+		if (!strcmp(csv_text(&s->c, i, csv_column(&s->c, s->key)), stack))
+			return 0;
+	return stack ? errf(e, -ENOENT, "%s: no run with %s = %s", path, s->key, stack) : 0;
 }
 
 static const char *get(const struct side *s, int row, const char *col)

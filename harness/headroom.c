@@ -42,7 +42,6 @@ static double ceiling(const struct csv *c, int row, int *client)
 static void collect(const struct csv *c, const char *cell, struct cell_runs *r)
 {
 	int col = csv_column(c, "cell"), valid = csv_column(c, "valid"), client;
-
 	int least = csv_column(c, "ceil_client_at_least");
 
 	r->n = r->by_disk = r->by_client = r->at_least = r->invalid = 0;
@@ -114,9 +113,8 @@ static int print_table(const struct csv *c)
 		starred += r.by_client > r.by_disk && r.at_least;
 	}
 	if (starred)
-		puts("* the null server was the limit there: the client's ceiling lies higher, the "
-		     "share "
-		     "lower");
+		puts("* the null server was the limit there: the client's ceiling lies higher, "
+		     "the share lower");
 	free(r.net);
 	free(r.ceil);
 	return lines;

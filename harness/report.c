@@ -171,7 +171,7 @@ static void put_object(FILE *f, const json_t *o)
 		fputs("<tr>", f);
 		cell(f, "td class=l", key);
 		if (json_is_number(v)) {
-			snprintf(num, sizeof num, "%.10g", json_number_value(v));
+			snprintf(num, sizeof num, "%.15g", json_number_value(v));
 			cell(f, "td class=l", num);
 		} else if (json_is_boolean(v)) {
 			cell(f, "td class=l", json_is_true(v) ? "yes" : "no");

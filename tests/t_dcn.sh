@@ -110,6 +110,7 @@ whole_run() {
 	head -c 4 "$d/tiny.pdf" | grep -q %PDF || { echo "not a PDF"; return 1; }
 	expect 0 report.html "$DCN" report "$d" && grep -q '</html>' "$d/report.html" && grep -q '<svg' "$d/report.html" || return 1
 	expect 0 "no difference shown" "$DCN" compare "$d" "$d" || return 1
+	expect 1 "no run with stack = nginks" "$DCN" compare --stacks null,nginks "$d" && one_sentence || return 1
 	# what was written back describes the same experiment
 	"$DCN" describe "$d/experiment.exp" | grep -v '^; written' >"$tmp/d1"
 	"$DCN" describe "$tmp/tiny.exp" | grep -v '^; written' >"$tmp/d2"
