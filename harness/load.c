@@ -269,17 +269,19 @@ void load_metrics(const json_t *j, struct metrics *m)
 	double cr = json_number_value(json_object_get(r, "cold_resident"));
 	double nh = json_number_value(json_object_get(j, "hot_requests"));
 	double nc = json_number_value(json_object_get(j, "cold_requests"));
+	double bytes = json_number_value(json_object_get(j, "body_bytes"));
+	const json_t *cpu = json_object_get(j, "cpu_s");
 
 	number(j, "net_gbps", m, "net_gbps");
 	number(j, "req_per_s", m, "req_per_s");
 	number(j, "errors_total", m, "errors");
 	number(j, "cpu_pct", m, "client_cpu_pct");
-	if (json_number_value(json_object_get(j, "body_bytes")) > 0)
-		metrics_set(m, "client_cpu_s_per_gb",
-			    json_number_value(json_object_get(j, "cpu_s")) * 1e9 /
-				    json_number_value(json_object_get(j, "body_bytes")));
-	else
+	if (!json_is_number(cpu))
+		metrics_missing(m, "client_cpu_s_per_gb", "the load generator did not say");
+	else if (!(bytes > 0))
 		metrics_missing(m, "client_cpu_s_per_gb", "no response in the window");
+	else
+		metrics_set(m, "client_cpu_s_per_gb", json_number_value(cpu) * 1e9 / bytes);
 	number(j, "client_limited", m, "client_limited");
 	number(j, "verified_share", m, "verified_share");
 	latency(j, "latency_ms", m, "latency_ms", "no response in the window");

@@ -30,6 +30,8 @@ against_itself() {
 import csv, math, sys
 rows = list(csv.DictReader(open(sys.argv[1] + "/runs.csv")))
 assert len(rows) == 8, len(rows)
+for r in rows: # a share of a core, and the same CPU per gigabyte
+    assert abs(float(r["client_cpu_s_per_gb"]) * float(r["net_gbps"]) / 8 * 100 / float(r["client_cpu_pct"]) - 1) < 0.02, r
 lines = list(csv.DictReader(l for l in open(sys.argv[1] + "/aa.csv") if l[0] != "#"))
 assert {l["key"] for l in lines} == {"twin", "active"}, lines
 assert {l["metric"] for l in lines} >= {"net_gbps", "latency_ms_p99", "host_cpu_s_per_gb"}, lines
@@ -189,15 +191,19 @@ END
 
 # --- the NMI watchdog ---
 
-# A pcm-memory that switches the watchdog off, prints numbers, and does not clean up.
+# A pcm-memory that switches the watchdog off again and again, prints numbers, and neither cleans up nor ends: what
+# puts the setting back has to end it first.
 fake_pcm() {
 	mkdir -p "$tmp/bin"
 	cat >"$tmp/bin/pcm-memory" <<END
 #!/bin/bash
 trap '' TERM
-echo 0 >/proc/sys/kernel/nmi_watchdog
 head -n 2 $PWD/tests/fixtures/collectors/pcm/one-socket.csv
-while tail -n 1 $PWD/tests/fixtures/collectors/pcm/one-socket.csv; do sleep 0.1; done 2>/dev/null
+for i in {1..300}; do
+	echo 0 >/proc/sys/kernel/nmi_watchdog
+	tail -n 1 $PWD/tests/fixtures/collectors/pcm/one-socket.csv
+	sleep 0.1
+done 2>/dev/null
 END
 	chmod 755 "$tmp/bin/pcm-memory"
 }
@@ -233,7 +239,7 @@ watchdog_after_kill() {
 		[ "$(cat /proc/sys/kernel/nmi_watchdog)" = 0 ] || { kill $pid; echo never >&2; exit 8; }
 		kill -KILL $pid; wait $pid 2>/dev/null
 		[ "$(cat /proc/sys/kernel/nmi_watchdog)" = 0 ] || { echo "nothing to restore" >&2; exit 7; }
-		"$DCN" restore && [ "$(cat /proc/sys/kernel/nmi_watchdog)" = 1 ]' ||
+		"$DCN" restore && sleep 0.5 && [ "$(cat /proc/sys/kernel/nmi_watchdog)" = 1 ]' ||
 		{ echo "the watchdog is $(cat "$tmp/watchdog"): $(tail -n 6 "$tmp/err")"; return 1; }
 }
 
