@@ -355,8 +355,8 @@ static void read_tls(struct sconn *c)
 		ssize_t n;
 		int res = 0;
 
-		/* Within a body: the header of the next record, then its payload unread. Elsewhere
-		 * a whole record at once. */
+		/* Within a body: the header of the next record, then its payload, or a run of such
+		 * records, unread. Elsewhere a whole record at once. */
 		want = skip ? skip : o.expect ? STLS_HDR : BUF_SIZE;
 		if (!skip && o.expect && c->tls.left)
 			want = c->tls.left;
