@@ -66,7 +66,7 @@ static void skip_payloads(struct stls *t, const uint8_t *p, size_t n, struct stl
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const uint8_t a[STLS_SECRET] = {1}, b[STLS_SECRET] = {2};
-	struct left l = {100000};
+	struct left l = {.n = 100000};
 	struct stls_out o = {.arg = &l, .data = on_data, .count = on_count, .expect = 100000};
 	uint8_t wire[STLS_SEAL_MAX + 64];
 	struct stls c, s;
