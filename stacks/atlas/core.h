@@ -47,6 +47,7 @@
 #define GSO_MAX	     65441 /* TCP payload of one frame: 65,535 bytes with Ethernet and full headers */
 #define STORED_SMALL 432   /* payload of the two sizes of stored extent */
 #define STORED_LARGE 4000
+#define PRE_BYTES    1460 /* a short response head, or the rest of the pull before */
 #define TAGS_SMALL   32	  /* records whose tags an extent can hold: most objects */
 #define TAGS_LARGE   1024 /* ... 16 MB of window for large ones */
 #define PIPELINE_MAX 4	  /* responses queued a connection */
@@ -110,8 +111,7 @@ struct buf {
 	uint32_t fresh;	 /* of it not sent before */
 	uint32_t padded; /* length of the read, rounded up to the block */
 	struct iodesc io;
-	uint32_t pre_len; /* a response head that leaves in the same frame */
-	uint8_t pre[STORED_SMALL];
+	uint8_t pre[PRE_BYTES]; /* what leaves in front of it in the same frame; ends at the end */
 	/* record headers and trailers between payloads: hdr 0 | trail 0, hdr 1 | ... | trail n-1 */
 	uint8_t side[TLS_HDR + PULL_RECS * TLS_OVERHEAD];
 };

@@ -35,6 +35,8 @@ struct tcp_conn {
 	uint64_t sent_again, mismatch;
 	uint32_t min_pull;
 	uint64_t pushes; /* of new bytes, that left */
+	uint32_t full;	 /* tcp_full_segment() */
+	uint64_t shorts; /* pushes in mid-stream that end in less than a full segment */
 };
 
 static struct tcp_conn peer;
@@ -79,6 +81,7 @@ int tcp_push(struct tcp_conn *c, uint64_t off, const struct iovec *iov, int niov
 		}
 	}
 	assert_int_equal(total, len);
+	c->shorts += fresh && c->full && len % c->full && off + len < c->avail;
 	if (fresh && done)
 		c->pushes++;
 	if (fresh)
@@ -120,6 +123,11 @@ void tcp_rx_resume(struct tcp_conn *c)
 void tcp_set_min_pull(struct tcp_conn *c, uint32_t bytes)
 {
 	c->min_pull = bytes;
+}
+
+uint32_t tcp_full_segment(const struct tcp_conn *c)
+{
+	return c->full;
 }
 
 uint64_t tcp_snd_nxt(const struct tcp_conn *c)
@@ -423,6 +431,7 @@ static void windows(bool tls, uint64_t seed, unsigned int buffers)
 	if (tls)
 		handshake();
 	peer.window = peer.nxt;
+	peer.full = (const uint32_t[]){0, 1448, 64}[seed % 3];
 	ask();
 	for (int i = 0; i < 100000 && (peer.nxt < peer.avail || peer.avail == peer.window); i++) {
 		uint64_t max = rng_below(&r, 4) ? 40000 : 200;
@@ -492,6 +501,41 @@ static void test_reads_at_once(void **state)
 	(void)state;
 	reads_at_once(false);
 	reads_at_once(true);
+}
+
+/* The end of a pull that fills no segment leaves with the beginning of the next one, which is being
+ * read, in whatever order the two completions come. */
+static void short_ends(bool tls, uint32_t full)
+{
+	uint64_t copied;
+
+	rig_up("", 32, tls);
+	peer.window = WIRE_MAX;
+	if (tls)
+		handshake();
+	ask();
+	for (int i = 0; i < 1000 && !peer.avail; i++)
+		store_turn(rig.w.store);
+	peer.full = full;
+	peer.shorts = 0;
+	run_until_all_sent();
+	copied = rig.st.bytes_copied;
+	expect_body(rig.file);
+	assert_true(full ? copied > full : copied == 0);
+	assert_true(copied <= full * (uint64_t)rig.st.reads);
+	assert_int_equal(peer.shorts, 0);
+	ack(peer.nxt);
+	rig_down();
+}
+
+static void test_short_ends(void **state)
+{
+	(void)state;
+	short_ends(false, 1448);
+	short_ends(true, 1448);
+	short_ends(true, 64);
+	short_ends(true, 0);
+	short_ends(false, 0);
 }
 
 /* ACKs as a network paces them: each opens the window by two segments. TCP's rule is played here
@@ -706,6 +750,7 @@ int main(void)
 		cmocka_unit_test(test_every_variant),
 		cmocka_unit_test(test_windows_plain),
 		cmocka_unit_test(test_windows_tls),
+		cmocka_unit_test(test_short_ends),
 		cmocka_unit_test(test_reads_at_once),
 		cmocka_unit_test(test_paced_acks),
 		cmocka_unit_test(test_buffer_layout),

@@ -53,7 +53,6 @@ static void pull_layout(const struct worker *w, struct buf *b, struct extent *x,
 	b->bytes = bytes;
 	b->off = x->off + rec0 * rec_wire(x);
 	b->len = bytes + (x->epoch ? (uint32_t)n * TLS_OVERHEAD : 0);
-	b->pre_len = 0;
 }
 
 /* Pieces of the wire bytes [from, to) of a ready pull, offsets relative to b->off. */
@@ -369,6 +368,52 @@ static void pull_done(struct iodesc *io, int res)
 		pull_transmit(c);
 }
 
+/* Of `len` bytes up to the end of pull b: those that should leave now. Where the window is small an
+ * end that fills no segment waits for the next pull, if that is under way. */
+static uint32_t full_segments(struct conn *c, const struct buf *b, uint32_t len)
+{
+	const struct buf *next = TAILQ_NEXT(b, link);
+	uint32_t mss = tcp_full_segment(c->tcp), part = mss ? len % mss : 0;
+
+	if (part > PRE_BYTES || !next || next->off != b->off + b->len)
+		return len;
+	return len - part;
+}
+
+/* `len` bytes in the `n` pieces of iov leave in front of b, in one frame. A byte has one place in
+ * `pre`, whatever of the frame is made again: one may be queued already. */
+static uint32_t put_before(struct conn *c, struct buf *b, struct iovec *iov, int n, uint32_t len,
+			   int *niov, struct txref **ref)
+{
+	uint32_t body = full_segments(c, b, len + b->len);
+	uint8_t *p = b->pre + PRE_BYTES - len;
+
+	body = body > len ? body - len : b->len;
+	for (int i = 0; i < n; p += iov[i++].iov_len)
+		memcpy(p, iov[i].iov_base, iov[i].iov_len);
+	iov[0] = (struct iovec){.iov_base = b->pre + PRE_BYTES - len, .iov_len = len};
+	*niov = 1 + pull_iov(b, 0, body, iov + 1);
+	*ref = &b->ref;
+	return len + body;
+}
+
+/* The last `left` bytes of pull b, or its end together with the next one. */
+static uint32_t gather_pull(struct conn *c, struct buf *b, uint32_t left, struct iovec *iov,
+			    int *niov, struct txref **ref)
+{
+	uint32_t len = full_segments(c, b, left), from = b->len - left;
+	struct buf *next = TAILQ_NEXT(b, link);
+
+	if (!len && next->state != BUF_READY)
+		return 0;
+	*niov = pull_iov(b, from, len ? from + len : b->len, iov);
+	*ref = &b->ref;
+	if (len)
+		return len;
+	stat_add(&c->w->st->bytes_copied, left);
+	return put_before(c, next, iov, *niov, left, niov, ref);
+}
+
 /* Bytes that can leave from `off` on: stored ones, a ready pull, or a short head together with the
  * pull that follows it. Returns their count, 0: nothing (yet). */
 static uint32_t gather(struct conn *c, uint64_t off, struct iovec *iov, int *niov,
@@ -381,10 +426,7 @@ static uint32_t gather(struct conn *c, uint64_t off, struct iovec *iov, int *nio
 	if (b && off >= b->off) {
 		if (b->state != BUF_READY)
 			return 0;
-		len = b->len - (uint32_t)(off - b->off);
-		*niov = pull_iov(b, (uint32_t)(off - b->off), b->len, iov);
-		*ref = &b->ref;
-		return len;
+		return gather_pull(c, b, b->len - (uint32_t)(off - b->off), iov, niov, ref);
 	}
 	x = extent_at(c, off);
 	if (!x || !x->stored)
@@ -394,12 +436,9 @@ static uint32_t gather(struct conn *c, uint64_t off, struct iovec *iov, int *nio
 		if (b ? b->state != BUF_READY && b->off == off + len : c->want_more)
 			return 0; /* the body is on its way */
 		if (b && b->off == off + len && b->len + len <= GSO_MAX) {
-			memcpy(b->pre, x->data + (x->len - len), len);
-			b->pre_len = len;
-			iov[0] = (struct iovec){.iov_base = b->pre, .iov_len = len};
-			*niov = 1 + pull_iov(b, 0, b->len, iov + 1);
-			*ref = &b->ref;
-			return len + b->len;
+			iov[0] = (struct iovec){.iov_base = x->data + (x->len - len),
+						.iov_len = len};
+			return put_before(c, b, iov, 1, len, niov, ref);
 		}
 	}
 	iov[0] = (struct iovec){.iov_base = x->data + (x->len - len), .iov_len = len};

@@ -195,6 +195,11 @@ void tcp_end(struct tcp_conn *c);
 void tcp_abort(struct tcp_conn *c);	/* RST; TCP_EV_CLOSED follows from tcp_timers() */
 void tcp_rx_resume(struct tcp_conn *c); /* the consumer has room again */
 
+/* Payload of a full segment if less should not leave while what follows is being read: the window
+ * is smaller than one frame, and a short segment costs both ends and the path what a full one does
+ * (RFC 1122 4.2.3.4 in mid-stream). 0: whatever is there may leave. */
+uint32_t tcp_full_segment(const struct tcp_conn *c);
+
 uint64_t tcp_snd_nxt(const struct tcp_conn *c); /* next stream offset never sent */
 uint64_t tcp_snd_una(const struct tcp_conn *c);
 void *tcp_user(const struct tcp_conn *c);

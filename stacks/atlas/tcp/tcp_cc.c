@@ -192,11 +192,25 @@ uint64_t tcp_cc_pacing(const struct tcp_conn *c)
 	return rate ? rate : 1;
 }
 
+/* What the path takes in a millisecond; UINT32_MAX where many share the link. At a full bottleneck
+ * a burst loses packets where segments that come as others leave lose none: among few connections a
+ * slow one hands out no more at once than Linux does (tcp_tso_autosize()). Among many a burst of
+ * one is small beside what all send, and small reads are dear. */
+uint32_t tcp_cc_burst(const struct tcp_conn *c)
+{
+	uint64_t ms = (uint64_t)c->cwnd * 1000 / max32(c->srtt_us, 1);
+
+	if (c->s->st.conns > PACE_FEW)
+		return UINT32_MAX;
+	return (uint32_t)min64(max64(ms, 2u * c->mss), UINT32_MAX);
+}
+
 /* Bytes handed out at once: a millisecond's worth, and not less than a disk read is worth: bursts
  * of half a window up to the initial window's ten segments are what every path takes. */
 uint32_t tcp_pace_quantum(const struct tcp_conn *c, uint64_t rate)
 {
-	uint64_t q = max64(rate * PACE_QUANTUM_NS / NSEC_PER_SEC, min32(c->cwnd / 2, 10u * c->mss));
+	uint32_t least = min32(min32(c->cwnd / 2, 10u * c->mss), tcp_cc_burst(c));
+	uint64_t q = max64(min64(rate * PACE_QUANTUM_NS / NSEC_PER_SEC, tcp_cc_burst(c)), least);
 
 	q = min64(q, max32(tcp_max_push(c), 2u * c->mss));
 	q = max64(q - q % c->mss, c->mss);

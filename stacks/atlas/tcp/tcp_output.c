@@ -214,7 +214,7 @@ bool tcp_resend_fin(struct tcp_conn *c, struct tcp_chunk *k)
 		return false;
 	}
 	tcp_chunk_resent(c, k);
-	tcp_count_rexmit(c, 1);
+	tcp_count_rexmit(c, k->start, 1);
 	return true;
 }
 

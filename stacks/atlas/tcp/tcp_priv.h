@@ -54,14 +54,12 @@
 #define TCP_PORTS 4
 
 /* Times, ns */
-#define RTO_INITIAL (1000 * NSEC_PER_MSEC) /* RFC 6298 2.1 */
-#define RTO_FLOOR   (200 * NSEC_PER_MSEC)  /* below RFC 6298's 1 s, as every current stack */
-#define RTO_CEIL    (120 * NSEC_PER_SEC)
-#define DELACK_NS   (40 * NSEC_PER_MSEC)
-#define WC_DELACK_NS                                                                               \
-	(200 * NSEC_PER_MSEC)		    /* RFC 8985 7.2: worst case of the peer's delayed ACK  \
-					     */
-#define TLP_SLACK_NS	(4 * NSEC_PER_MSEC) /* for a busy peer: a probe costs a disk read */
+#define RTO_INITIAL	(1000 * NSEC_PER_MSEC) /* RFC 6298 2.1 */
+#define RTO_FLOOR	(200 * NSEC_PER_MSEC)  /* below RFC 6298's 1 s, as every current stack */
+#define RTO_CEIL	(120 * NSEC_PER_SEC)
+#define DELACK_NS	(40 * NSEC_PER_MSEC)
+#define DELACK_MAX_MS	200		      /* of a peer */
+#define TLP_SLACK_NS	(4 * NSEC_PER_MSEC)   /* for a busy peer: a probe costs a disk read */
 #define SWS_OVERRIDE_NS (200 * NSEC_PER_MSEC) /* RFC 9293 3.8.6.2.1: 0.1 to 1 s */
 #define RETRY_NS	(2 * NSEC_PER_MSEC)   /* after ENOBUFS or tcp_unwant */
 #define GIVE_UP_NS	(100 * NSEC_PER_SEC)  /* R2 of RFC 9293 3.8.3 */
@@ -218,14 +216,17 @@ struct tcp_conn {
 	/* Recovery */
 	uint64_t high_seq;
 	uint32_t prr_delivered, prr_out, recover_fs;
+	uint32_t unspent; /* bytes delivered since tcp_next() was last asked */
 	uint32_t prior_cwnd, prior_ssthresh, undo_bytes, rexmit_stamp;
 	double prior_w_max;
+	uint64_t rexmit_lo, rexmit_hi;	    /* what was retransmitted lies in it, if undo_bytes */
 	uint64_t rack_xmit, rack_end, fack; /* fack: highest offset known delivered */
 	uint32_t rack_rtt_us;
 	uint8_t reo_mult, reo_persist;
 	uint64_t dsack_round; /* reo_mult grows at most once a round */
 	uint64_t reo_at;      /* when RACK should look again, NEVER */
 	uint64_t tlp_end;     /* snd_nxt when the probe left, NEVER */
+	uint8_t delack_ms;    /* RFC 8985 TLP.max_ack_delay: how long the peer holds an ACK back */
 
 	/* Receiving */
 	uint64_t rcv_nxt, rcv_adv, rcv_taken;
@@ -496,8 +497,7 @@ struct tcp_acked {
 	uint64_t rtt_ns;     /* 0: none usable */
 	uint64_t prior_fack; /* fack before this ACK */
 	bool una_moved, new_loss, dsack, sacked_any, dup, resent;
-	uint32_t dsack_len;
-	int64_t dsack_end;
+	int64_t dsack_start, dsack_end;
 };
 void tcp_sack(struct tcp_conn *c, const struct tcp_seg *g, uint64_t ack, struct tcp_acked *a);
 
@@ -519,7 +519,7 @@ void tcp_enter_recovery(struct tcp_conn *c);
 void tcp_recovery_ack(struct tcp_conn *c, const struct tcp_seg *g, struct tcp_acked *a);
 void tcp_pmtu_lost(struct tcp_conn *c);
 void tcp_rto_fire(struct tcp_conn *c);
-void tcp_count_rexmit(struct tcp_conn *c, uint32_t len);
+void tcp_count_rexmit(struct tcp_conn *c, uint64_t off, uint32_t len);
 void tcp_cwnd_reduced(struct tcp_conn *c); /* a loss that a probe has repaired */
 
 /* tcp_check.c: what is wrong with a live connection, NULL if nothing */
@@ -533,6 +533,7 @@ void tcp_cc_sent(struct tcp_conn *c);
 void tcp_cc_restart(struct tcp_conn *c); /* before sending after a pause */
 void tcp_cc_lost_all(struct tcp_conn *c);
 uint64_t tcp_cc_pacing(const struct tcp_conn *c); /* bytes/s, 0: unpaced */
+uint32_t tcp_cc_burst(const struct tcp_conn *c);
 uint32_t tcp_pace_quantum(const struct tcp_conn *c, uint64_t rate);
 bool tcp_cc_validated(const struct tcp_conn *c);
 void tcp_cubic_acked(struct tcp_conn *c, uint32_t bytes);

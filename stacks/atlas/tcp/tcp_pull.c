@@ -49,6 +49,11 @@ uint32_t tcp_frame_max(const struct tcp_conn *c)
 	return max32(half - half % c->mss, c->mss);
 }
 
+uint32_t tcp_full_segment(const struct tcp_conn *c)
+{
+	return c->cwnd < tcp_max_push(c) && c->head != NONE ? c->mss : 0;
+}
+
 bool tcp_window_blocked(const struct tcp_conn *c)
 {
 	return c->head == NONE && tcp_can_tx(c) && c->avail_end > c->snd_nxt &&
@@ -88,10 +93,10 @@ static bool defer(const struct tcp_conn *c, uint32_t fresh, uint64_t rate)
 }
 
 /* Smallest pull worth starting, but never more than a quarter of what may be in flight: the other
- * three quarters keep the ACKs coming that open the rest, delayed ones too. */
+ * three quarters keep the ACKs coming that open the rest, delayed ones too; nor a burst. */
 uint32_t tcp_min_pull(const struct tcp_conn *c)
 {
-	return min32(c->min_pull, min32(c->cwnd, c->max_wnd) / 4);
+	return min32(min32(c->min_pull, tcp_cc_burst(c)), min32(c->cwnd, c->max_wnd) / 4);
 }
 
 /* How far reads may go now. Sets the pacing deadline if that is what holds them. */
@@ -233,6 +238,7 @@ bool tcp_next(struct tcp_conn *c, struct tcp_want *w)
 {
 	uint64_t end, rate;
 
+	c->unspent = 0;
 	if (c->state == TS_CLOSED || c->state == TS_SYN_RCVD)
 		return false;
 	if (c->flags & CF_TLP_WANT && next_probe(c, w))

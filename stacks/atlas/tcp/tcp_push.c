@@ -114,7 +114,7 @@ static int resend(struct tcp_conn *c, struct tcp_chunk *first, uint64_t end, str
 	}
 	if (head)
 		c->rto_start = c->s->now;
-	tcp_count_rexmit(c, o->len);
+	tcp_count_rexmit(c, off, o->len);
 	return 0;
 }
 

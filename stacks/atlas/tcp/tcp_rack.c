@@ -107,7 +107,7 @@ uint64_t tcp_tlp_pto(const struct tcp_conn *c)
 	if (c->srtt_us) {
 		pto = 2 * (uint64_t)c->srtt_us * NSEC_PER_USEC + TLP_SLACK_NS;
 		if (c->snd_nxt - c->snd_una <= c->mss)
-			pto += WC_DELACK_NS;
+			pto += c->delack_ms * NSEC_PER_MSEC;
 	}
 	return max64(c->last_tx, c->rto_start) + pto;
 }
@@ -149,6 +149,13 @@ static void tlp_cancel(struct tcp_conn *c)
 	c->flags &= ~(CF_TLP_NEW | CF_TLP_WANT | CF_TLP_ASKED);
 }
 
+/* The probe was one too many: if it was for a single segment, the peer holds ACKs back longer. */
+static void tlp_needless(struct tcp_conn *c)
+{
+	c->tlp_end = NEVER;
+	c->delack_ms = (uint8_t)min32(2u * c->delack_ms, DELACK_MAX_MS);
+}
+
 /* 7.4.2 */
 void tcp_tlp_ack(struct tcp_conn *c, const struct tcp_seg *g, uint64_t ack,
 		 const struct tcp_acked *a)
@@ -160,12 +167,12 @@ void tcp_tlp_ack(struct tcp_conn *c, const struct tcp_seg *g, uint64_t ack,
 	if (!(c->flags & CF_TLP_REXMIT)) {
 		c->tlp_end = NEVER;
 	} else if (a->dsack && a->dsack_end == (int64_t)c->tlp_end) {
-		c->tlp_end = NEVER; /* both copies arrived: nothing was lost */
+		tlp_needless(c); /* both copies arrived: nothing was lost */
 	} else if (ack > c->tlp_end) {
 		c->tlp_end = NEVER;
 		if (c->ca_state == CA_OPEN)
 			tcp_cwnd_reduced(c); /* the probe repaired a loss */
 	} else if (!a->una_moved && !g->nsack && !g->len) {
-		c->tlp_end = NEVER;
+		tlp_needless(c);
 	}
 }

@@ -18,14 +18,24 @@ static void arm_undo(struct tcp_conn *c)
 		c->flags &= ~CF_REXMITTED;
 }
 
+/* Room in the window that ACKs of this burst have made and nothing was sent into yet. A stack that
+ * sends with every ACK would have used it before the loss was seen; PRR counts it as delivered. */
+static uint32_t unspent(const struct tcp_conn *c)
+{
+	uint32_t flight = tcp_pipe(c) + c->lost;
+
+	return c->cwnd > flight ? min32(c->unspent, c->cwnd - flight) : 0;
+}
+
 void tcp_enter_recovery(struct tcp_conn *c)
 {
 	arm_undo(c);
 	c->s->st.fast_recoveries++;
 	c->ssthresh = tcp_cc_ssthresh(c);
 	c->high_seq = c->snd_nxt;
-	c->prr_delivered = c->prr_out = 0;
-	c->recover_fs = (uint32_t)(c->snd_nxt - c->snd_una);
+	c->prr_out = 0;
+	c->prr_delivered = unspent(c);
+	c->recover_fs = (uint32_t)(c->snd_nxt - c->snd_una) + c->prr_delivered;
 	c->ca_state = CA_RECOVERY;
 	c->tlp_end = NEVER;
 	c->flags = (c->flags | CF_FORCE) & ~(CF_PMTU | CF_TLP_WANT | CF_TLP_NEW);
@@ -37,7 +47,7 @@ void tcp_cwnd_reduced(struct tcp_conn *c)
 	c->cwnd = min32(c->cwnd, c->ssthresh);
 }
 
-void tcp_count_rexmit(struct tcp_conn *c, uint32_t len)
+void tcp_count_rexmit(struct tcp_conn *c, uint64_t off, uint32_t len)
 {
 	struct tcp_stats *st = &c->s->st;
 
@@ -45,6 +55,8 @@ void tcp_count_rexmit(struct tcp_conn *c, uint32_t len)
 		c->flags |= CF_REXMITTED;
 		c->rexmit_stamp = tcp_ts_now(c);
 	}
+	c->rexmit_lo = c->undo_bytes ? min64(c->rexmit_lo, off) : off;
+	c->rexmit_hi = c->undo_bytes ? max64(c->rexmit_hi, off + len) : off + len;
 	c->undo_bytes += len;
 	c->prr_out += len;
 	st->bytes_rexmit += len;
@@ -77,6 +89,13 @@ static void undo(struct tcp_conn *c)
 	c->flags &= ~(CF_UNDO | CF_PMTU | CF_FORCE);
 	c->dupacks = 0;
 	c->backoff = 0;
+}
+
+/* RFC 3708: a duplicate of what was retransmitted. Networks duplicate other things too. */
+static void duplicate(struct tcp_conn *c, const struct tcp_acked *a)
+{
+	if (a->dsack_start >= (int64_t)c->rexmit_lo && a->dsack_end <= (int64_t)c->rexmit_hi)
+		c->undo_bytes -= min32(c->undo_bytes, (uint32_t)(a->dsack_end - a->dsack_start));
 }
 
 static bool spurious(const struct tcp_conn *c, const struct tcp_seg *g, const struct tcp_acked *a)
@@ -142,7 +161,8 @@ static void prr(struct tcp_conn *c, const struct tcp_acked *a)
 		limit = max32(n > 0 ? (uint32_t)n : 0, a->delivered);
 		if (a->una_moved && !a->new_loss)
 			limit += c->mss;
-		snd = min32(c->ssthresh - pipe, limit);
+		/* whole segments here too: part of one can't leave, and nothing else may come */
+		snd = min32(c->ssthresh - pipe, (limit + c->mss - 1) / c->mss * c->mss);
 	}
 	if (!c->prr_out)
 		snd = max32(snd, c->mss);
@@ -154,7 +174,7 @@ void tcp_recovery_ack(struct tcp_conn *c, const struct tcp_seg *g, struct tcp_ac
 	bool recovering = c->ca_state == CA_RECOVERY;
 
 	if (a->dsack) {
-		c->undo_bytes -= min32(c->undo_bytes, a->dsack_len);
+		duplicate(c, a);
 		tcp_rack_dsack(c);
 	}
 	if (spurious(c, g, a))
@@ -173,6 +193,7 @@ void tcp_recovery_ack(struct tcp_conn *c, const struct tcp_seg *g, struct tcp_ac
 		prr(c, a);
 	else if (a->cum && !recovering)
 		tcp_cc_acked(c, a);
+	c->unspent += a->delivered;
 }
 
 /* The peer took back what it had SACKed (RFC 2018 8): the first byte can't be SACKED. */

@@ -70,8 +70,8 @@ void tcp_sack(struct tcp_conn *c, const struct tcp_seg *g, uint64_t ack, struct 
 
 		if (n <= c->max_wnd) {
 			a->dsack = true;
-			a->dsack_len = n;
 			a->dsack_end = tcp_unwrap(c->iss, c->snd_una, g->sack[0].end);
+			a->dsack_start = a->dsack_end - n;
 		}
 		i = 1;
 	}

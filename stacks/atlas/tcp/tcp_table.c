@@ -60,6 +60,7 @@ static void reset_conn(struct tcp_conn *c, struct tcp_stack *s, const struct tcp
 			       .fin_off = NEVER,
 			       .reo_at = NEVER,
 			       .tlp_end = NEVER,
+			       .delack_ms = DELACK_NS / NSEC_PER_MSEC,
 			       .nvp_start = NEVER,
 			       .min_rtt_us = UINT32_MAX,
 			       .min_rtt_new_us = UINT32_MAX,

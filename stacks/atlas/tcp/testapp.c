@@ -140,7 +140,7 @@ static bool start_read(struct app *a, uint64_t off, uint32_t len, bool rexmit)
 	struct ev *e;
 	uint64_t at = sim.now + (sim.read_delay ? sim_rnd(sim.read_delay) : 0);
 
-	if (a->nr == MAX_READS)
+	if (a->nr >= MAX_READS - !rexmit) /* one is kept for what everything else waits for */
 		return false;
 	a->r[a->nr] = (struct read){.off = off, .len = len, .rexmit = rexmit};
 	a->nr++;
@@ -212,7 +212,7 @@ void app_read_done(struct app *a, uint32_t off, uint32_t len, bool rexmit)
 		}
 		break;
 	}
-	if (a->c && a->nr == MAX_READS - 1 && !a->queued) {
+	if (a->c && a->nr >= MAX_READS - 2 && !a->queued) {
 		a->queued = true;
 		sim_event(sim.now, EV_SERVE, a);
 	}

@@ -110,23 +110,42 @@ static bool lost(struct link *l)
 	return l->in_burst || (l->loss > 0 && sim_chance(l->loss));
 }
 
+/* Bytes of the response that leave for the first time: are they lost? */
+static void note_first(struct app *a, const struct tcp_seg *g, bool gone)
+{
+	uint64_t off = g->seq - a->p.irs - 1, end = min64(off + g->len, MAX_RESPONSE);
+
+	if (!g->len || off > a->seen)
+		return;
+	for (; a->seen < end; a->seen++)
+		if (gone)
+			a->first_lost[a->seen / 8] |= (uint8_t)(1u << a->seen % 8);
+}
+
 static void sim_transmit(struct link *l, struct app *a, const struct tcp_seg *g)
 {
 	enum ev_kind kind = l == &sim.up ? EV_TO_SERVER : EV_TO_PEER;
 	uint64_t at = sim.now, copies = 1;
 
 	if (lost(l)) {
+		if (l == &sim.down)
+			note_first(a, g, true);
 		sim_trace(kind == EV_TO_SERVER ? "> lost" : "< lost", a, g, " (lost)");
 		return;
 	}
 	if (l->ns_per_byte) {
 		uint64_t start = max64(l->busy, at);
 
-		if ((start - at) / l->ns_per_byte > l->queue)
+		if ((start - at) / l->ns_per_byte > l->queue) {
+			if (l == &sim.down)
+				note_first(a, g, true);
 			return; /* tail drop */
+		}
 		l->busy = start + (g->len + 60) * l->ns_per_byte;
 		at = l->busy;
 	}
+	if (l == &sim.down)
+		note_first(a, g, false);
 	at += l->delay + (l->jitter ? sim_rnd(l->jitter) : 0);
 	if (l->compress)
 		at = (at + l->compress - 1) / l->compress * l->compress;

@@ -10,10 +10,11 @@
 #include "stacks/atlas/tcp/tcp_priv.h"
 #include "stacks/atlas/tcp/testpeer.h"
 
-#define MS	   NSEC_PER_MSEC
-#define MAX_CONNS  4
-#define MAX_EVENTS 65536
-#define MAX_READS  64
+#define MS	     NSEC_PER_MSEC
+#define MAX_CONNS    4
+#define MAX_EVENTS   65536
+#define MAX_READS    64
+#define MAX_RESPONSE 262144
 
 struct read { /* one read of the source, under way or done */
 	uint64_t off;
@@ -33,6 +34,8 @@ struct app {
 	enum tcp_reason why;
 	uint64_t abort_at;
 	uint32_t acked;
+	uint64_t seen; /* bytes of the response that were transmitted at least once ... */
+	uint8_t first_lost[MAX_RESPONSE / 8]; /* ... and, a bit each, those lost the first time */
 };
 
 struct link {
