@@ -38,8 +38,9 @@ int content_make(const char *dir, const struct content *c,
 int content_load(const char *dir, struct content *out, struct errbuf *e); /* reads catalog.json */
 /* "/hot/000123" or "/cold/000123" for an id, into buf (32 bytes). */
 const char *content_path(uint64_t id, char buf[32]);
-/* Drop the objects from the page cache (sync first, fadvise; checked by mincore/cachestat). Returns
- * the pages still resident, or -errno. */
+/* Drop the objects from the page cache (sync first, fadvise; checked by mincore/cachestat); on
+ * tmpfs, whose pages are the content, there is nothing to drop. Returns the pages still resident,
+ * or -errno. */
 int64_t content_evict(const char *dir, const struct content *c, struct errbuf *e);
 
 #endif

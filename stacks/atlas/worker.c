@@ -35,19 +35,38 @@ static void answer_control(struct worker *w, const struct net_pkt *p)
 		txq_raw(w, frame, n);
 }
 
-static void input_tcp(struct worker *w, const struct net_pkt *p)
-{
+/* A received frame, taken apart. */
+struct frame {
+	const struct pkt_rx *rx;
+	struct net_pkt p;
+	enum net_kind kind;
 	struct tcp_seg seg;
+};
 
-	if (tcp_parse(p->l4, p->l4_len, &seg))
-		return;
-	seg.t.local = p->dst;
-	seg.t.remote = p->src;
-	seg.gso_size = p->gso_size;
-	if (seg.flags & TCP_SYN)
-		net_learn(&w->net, p, w->now);
+static bool take_apart(struct worker *w, const struct pkt_rx *rx, struct frame *f)
+{
+	struct net_pkt *p = &f->p;
+
+	f->rx = rx;
+	f->kind = net_parse(&w->net, rx, p);
+	if (f->kind != NET_TCP)
+		return false;
+	if (tcp_parse(p->l4, p->l4_len, &f->seg)) {
+		f->kind = NET_DROP;
+		return false;
+	}
+	f->seg.t.local = p->dst;
+	f->seg.t.remote = p->src;
+	f->seg.gso_size = p->gso_size;
+	return true;
+}
+
+static void input_tcp(struct worker *w, const struct frame *f)
+{
+	if (f->seg.flags & TCP_SYN)
+		net_learn(&w->net, &f->p, w->now);
 	stage_enter(&w->stages, STAGE_tcp);
-	tcp_input(w->tcp, &seg, w->now);
+	tcp_input(w->tcp, &f->seg, w->now);
 	stage_enter(&w->stages, STAGE_receive);
 }
 
@@ -68,31 +87,47 @@ static void tell_peers(struct worker *w, const struct pkt_rx *rx)
 			stat_add(&w->st->rx_to_peer, 1);
 }
 
-static void input(struct worker *w, const struct pkt_rx *rx, bool first_hand)
+static void input(struct worker *w, const struct frame *f, bool first_hand)
 {
-	struct net_pkt p;
+	const struct net_pkt *p = &f->p;
 
-	switch (net_parse(&w->net, rx, &p)) {
+	switch (f->kind) {
 	case NET_TCP:
-		input_tcp(w, &p);
+		input_tcp(w, f);
 		return;
 	case NET_ARP:
 		if (first_hand && w->opt->workers > 1)
-			tell_peers(w, rx);
-		if (first_hand || p.arp.op == 2)
-			answer_control(w, &p);
+			tell_peers(w, f->rx);
+		if (first_hand || p->arp.op == 2)
+			answer_control(w, p);
 		return;
 	case NET_ECHO:
-		answer_control(w, &p);
+		answer_control(w, p);
 		return;
 	case NET_UNREACH:
 		if (first_hand && w->opt->workers > 1)
-			tell_peers(w, rx);
-		input_quote(w, &p.quote);
+			tell_peers(w, f->rx);
+		input_quote(w, &p->quote);
 		return;
 	case NET_DROP:
 		return;
 	}
+}
+
+/* At most TCP_AHEAD frames. */
+static void input_burst(struct worker *w, const struct pkt_rx *rx, int n, bool first_hand)
+{
+	struct frame f[TCP_AHEAD];
+	const struct tcp_seg *seg[TCP_AHEAD];
+	int nseg = 0;
+
+	for (int i = 0; i < n; i++)
+		if (take_apart(w, &rx[i], &f[i]))
+			seg[nseg++] = &f[i].seg;
+	if (nseg > 1)
+		tcp_prefetch(w->tcp, seg, nseg);
+	for (int i = 0; i < n; i++)
+		input(w, &f[i], first_hand);
 }
 
 static int receive(struct worker *w)
@@ -102,8 +137,8 @@ static int receive(struct worker *w)
 	int n = w->io->ops->rx_burst(w->io, rx, PKTIO_BURST);
 	uint32_t len;
 
-	for (int i = 0; i < n; i++)
-		input(w, &rx[i], true);
+	for (int i = 0; i < n; i += TCP_AHEAD)
+		input_burst(w, rx + i, n - i < TCP_AHEAD ? n - i : TCP_AHEAD, true);
 	if (n) {
 		w->io->ops->rx_done(w->io);
 		stat_add(&w->st->rx_bursts, 1);
@@ -111,7 +146,7 @@ static int receive(struct worker *w)
 	while (w->opt->workers > 1 && (len = mring_get(w->inbox, msg))) {
 		struct pkt_rx one = {.data = msg, .len = len, .wire_len = len};
 
-		input(w, &one, false);
+		input_burst(w, &one, 1, false);
 	}
 	return n;
 }

@@ -160,6 +160,11 @@ void tcp_stack_free(struct tcp_stack *s); /* no upcalls; connections vanish */
 
 /* One received segment. Unknown connections get RST or silence as RFC 9293 3.10.7 says. */
 void tcp_input(struct tcp_stack *s, const struct tcp_seg *seg, uint64_t now_ns);
+/* Fetches what tcp_input() of these `n` segments, at most TCP_AHEAD, will touch into the cache:
+ * with thousands of connections it is elsewhere, and the misses of a burst can be waited for
+ * together. Reads nothing of the consumer but its first lines; changes nothing. */
+#define TCP_AHEAD 16
+void tcp_prefetch(const struct tcp_stack *s, const struct tcp_seg *const *seg, int n);
 /* Fire what is due. Call once a turn. */
 void tcp_timers(struct tcp_stack *s, uint64_t now_ns);
 /* Time of the earliest timer, UINT64_MAX if none: how long the worker may sleep. */

@@ -79,7 +79,8 @@
 #define PMTU_FLOOR	552 /* smaller ICMP claims are taken for this */
 #define CWND_MAX	(1u << 30)
 #define DUP_THRESH	3
-#define RXBLK_PER_CONN	64 /* reassembly blocks one connection may hold */
+#define USER_AHEAD	384 /* bytes of the consumer's state that an ACK touches */
+#define RXBLK_PER_CONN	64  /* reassembly blocks one connection may hold */
 #define RXBLK_SIZE	2048
 
 enum tcp_state {

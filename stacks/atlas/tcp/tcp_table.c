@@ -42,6 +42,36 @@ struct tcp_conn *tcp_find(struct tcp_stack *s, const struct tcp_tuple *t, uint32
 	return NULL;
 }
 
+static void prefetch(const void *p, size_t len)
+{
+	for (size_t at = 0; at < len; at += 64)
+		__builtin_prefetch((const char *)p + at);
+}
+
+void tcp_prefetch(const struct tcp_stack *s, const struct tcp_seg *const *seg, int n)
+{
+	const uint32_t *bucket[TCP_AHEAD];
+
+	assert(n <= TCP_AHEAD);
+	for (int i = 0; i < n; i++) {
+		bucket[i] = &s->buckets[tcp_hash(s, &seg[i]->t) & s->mask];
+		__builtin_prefetch(bucket[i]);
+	}
+	for (int i = 0; i < n; i++)
+		if (*bucket[i] != NONE)
+			prefetch(&s->conns[*bucket[i]], sizeof *s->conns);
+	for (int i = 0; i < n; i++) {
+		const struct tcp_conn *c = &s->conns[*bucket[i]];
+
+		if (*bucket[i] == NONE)
+			continue;
+		if (c->user)
+			prefetch(c->user, USER_AHEAD);
+		if (c->head != NONE)
+			__builtin_prefetch(&s->chunks[c->head]);
+	}
+}
+
 static void reset_conn(struct tcp_conn *c, struct tcp_stack *s, const struct tcp_tuple *t,
 		       uint32_t hash)
 {
@@ -139,7 +169,10 @@ static void *grab(size_t n, size_t size)
 {
 	void *p = mmap(NULL, n * size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
-	return p == MAP_FAILED ? NULL : p;
+	if (p == MAP_FAILED)
+		return NULL;
+	madvise(p, n * size, MADV_HUGEPAGE); /* each ACK is for another connection */
+	return p;
 }
 
 static void drop(void *p, size_t n, size_t size)
