@@ -19,7 +19,8 @@
 #define HY_SAMPLES	8
 #define HY_CSS_DIVISOR	4
 #define HY_CSS_ROUNDS	5
-#define PACE_FEW	8   /* connections */
+#define PACE_FEW	8 /* connections */
+#define BURST_US	250
 #define PACE_MIN_RTT_US 500 /* below, ACK clocking is smooth enough and timers are too coarse */
 
 void tcp_cc_init(struct tcp_conn *c)
@@ -192,17 +193,16 @@ uint64_t tcp_cc_pacing(const struct tcp_conn *c)
 	return rate ? rate : 1;
 }
 
-/* What the path takes in a millisecond; UINT32_MAX where many share the link. At a full bottleneck
- * a burst loses packets where segments that come as others leave lose none: among few connections a
- * slow one hands out no more at once than Linux does (tcp_tso_autosize()). Among many a burst of
- * one is small beside what all send, and small reads are dear. */
+/* What the path takes in BURST_US, two segments at least; UINT32_MAX where many share the link. At
+ * a full bottleneck a burst loses packets where segments that come as others leave lose none. Among
+ * many connections a burst of one is small beside what all send, and small reads are dear. */
 uint32_t tcp_cc_burst(const struct tcp_conn *c)
 {
-	uint64_t ms = (uint64_t)c->cwnd * 1000 / max32(c->srtt_us, 1);
+	uint64_t n = (uint64_t)c->cwnd * BURST_US / max32(c->srtt_us, 1);
 
 	if (c->s->st.conns > PACE_FEW)
 		return UINT32_MAX;
-	return (uint32_t)min64(max64(ms, 2u * c->mss), UINT32_MAX);
+	return (uint32_t)min64(max64(n, 2u * c->mss), UINT32_MAX);
 }
 
 /* Bytes handed out at once: a millisecond's worth, and not less than a disk read is worth: bursts

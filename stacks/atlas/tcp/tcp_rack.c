@@ -6,6 +6,10 @@
  *
  * Chunks are GSO-sized: all segments of a push have one time stamp, and within it the higher offset
  * counts as later, which is the order they have on the wire.
+ *
+ * Departure: TLP.max_ack_delay starts at the 40 ms of a Linux receiver, not at 200, which
+ * is most of what a lost last segment costs on a short path. A peer that holds ACKs back for longer
+ * draws a needless probe, says so (D-SACK), and the connection doubles it, to 200 at most.
  */
 #include "stacks/atlas/tcp/tcp_priv.h"
 
