@@ -217,7 +217,8 @@ struct tcp_conn {
 	/* Recovery */
 	uint64_t high_seq;
 	uint32_t prr_delivered, prr_out, recover_fs;
-	uint32_t unspent; /* bytes delivered since tcp_next() was last asked */
+	uint32_t
+		unspent; /* bytes delivered since tcp_next() was last asked, while there are more */
 	uint32_t prior_cwnd, prior_ssthresh, undo_bytes, rexmit_stamp;
 	double prior_w_max;
 	uint64_t rexmit_lo, rexmit_hi;	    /* what was retransmitted lies in it, if undo_bytes */

@@ -153,7 +153,7 @@ static void tlp_cancel(struct tcp_conn *c)
 	c->flags &= ~(CF_TLP_NEW | CF_TLP_WANT | CF_TLP_ASKED);
 }
 
-/* The probe was one too many: if it was for a single segment, the peer holds ACKs back longer. */
+/* The probe was one too many: perhaps the peer holds ACKs back for longer. */
 static void tlp_needless(struct tcp_conn *c)
 {
 	c->tlp_end = NEVER;

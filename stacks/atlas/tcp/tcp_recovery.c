@@ -193,7 +193,7 @@ void tcp_recovery_ack(struct tcp_conn *c, const struct tcp_seg *g, struct tcp_ac
 		prr(c, a);
 	else if (a->cum && !recovering)
 		tcp_cc_acked(c, a);
-	c->unspent += a->delivered;
+	c->unspent = c->avail_end > c->snd_nxt ? c->unspent + a->delivered : 0;
 }
 
 /* The peer took back what it had SACKed (RFC 2018 8): the first byte can't be SACKED. */
