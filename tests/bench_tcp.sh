@@ -24,18 +24,22 @@ cleanup() {
 
 table() { # results folders; a point in more than one is the last one's
 	local d
+	rm -f "$tmp/points"
 	for d in "$@"; do
-		build/dcn compare --stacks nginx,atlas --metrics net_gbps --json "$d" || return 1
-	done | python3 -c '
+		build/dcn compare --stacks nginx,atlas --metrics net_gbps --json "$d" >>"$tmp/points" || return 1
+	done
+	python3 -c '
 import json, math, re, sys
 found, text, decode = {}, sys.stdin.read(), json.JSONDecoder()
 while text:
     part, end = decode.raw_decode(text)
     text = text[end:].lstrip()
     for p in part:
-        if p.get("ratio"):
-            at = dict(re.findall(r"(\w+)=(\S+)", p["point"]))
+        at = dict(re.findall(r"(\w+)=(\S+)", p["point"]))
+        if p.get("ratio") and {"rtt", "loss", "connections"} <= at.keys():
             found[float(re.sub("[a-z]", "", at["rtt"])), float(at["loss"]), int(at["connections"])] = p
+if not found:
+    sys.exit("no pairs of nginx and atlas over rtt, loss and connections in these folders")
 points = [k + (p,) for k, p in sorted(found.items())]
 logs = [math.log(p[3]["ratio"]) for p in points]
 worst = min(points, key=lambda p: p[3]["ratio"])
@@ -47,7 +51,7 @@ for p in points:
     lo_hi = "[%.2f, %.2f]" % (r["lo"], r["hi"]) if "lo" in r else "one pair only"
     print("%5g %6g %5d %6.2f  %-16s %d%s" % (p[:3] + (r["ratio"], lo_hi, r["pairs"], "  below 0.85" * (r["ratio"] < .85))))
 print("geometric mean %.3f of %d points (target 0.95); lowest %.3f (target 0.85): %s" % (
-    math.exp(sum(logs) / len(logs)), len(points), worst[3]["ratio"], name(worst)))'
+    math.exp(sum(logs) / len(logs)), len(points), worst[3]["ratio"], name(worst)))' <"$tmp/points" || return 1
 	echo "$*"
 }
 
@@ -64,7 +68,7 @@ grid() { # [results folders]
 		[ -d "$slow" ] || exit 1
 		set -- "$all" "$slow"
 	fi
-	table "$@"
+	table "$@" || exit 1
 }
 
 fair_up() { # WAN box options...

@@ -39,20 +39,19 @@ static void answer_control(struct worker *w, const struct net_pkt *p)
 struct frame {
 	const struct pkt_rx *rx;
 	struct net_pkt p;
-	enum net_kind kind;
 	struct tcp_seg seg;
 };
 
+/* Is it a segment? */
 static bool take_apart(struct worker *w, const struct pkt_rx *rx, struct frame *f)
 {
 	struct net_pkt *p = &f->p;
 
 	f->rx = rx;
-	f->kind = net_parse(&w->net, rx, p);
-	if (f->kind != NET_TCP)
+	if (net_parse(&w->net, rx, p) != NET_TCP)
 		return false;
 	if (tcp_parse(p->l4, p->l4_len, &f->seg)) {
-		f->kind = NET_DROP;
+		p->kind = NET_DROP;
 		return false;
 	}
 	f->seg.t.local = p->dst;
@@ -91,7 +90,7 @@ static void input(struct worker *w, const struct frame *f, bool first_hand)
 {
 	const struct net_pkt *p = &f->p;
 
-	switch (f->kind) {
+	switch (p->kind) {
 	case NET_TCP:
 		input_tcp(w, f);
 		return;

@@ -87,7 +87,7 @@ dcn_run() {
 	$H /usr/bin/env PATH=/usr/sbin:/usr/bin:/sbin:/bin /run/build/dcn run --no-plot --out $TMPDIR/results \
 		--set content.dir=$fs/dcn --set sweep.stack=atlas --set sweep.tls=off --set sweep.connections=4 \
 		--set stack.device=extents:auto,uring:/dev/$(disk $bdf) --set content.hot=512KiB --set content.cold=2MiB \
-		--set run.warmup=100ms --set run.duration=500ms --set run.repetitions=1 --set run.ceilings=none \
+		--set run.warmup=100ms --set run.duration=2s --set run.repetitions=1 --set run.ceilings=none \
 		/run/tree/workloads/smoke.exp >/tmp/out 2>&1
 	rc=$?
 	umount /host/tmp /host/run/build /host/run/tree

@@ -118,8 +118,8 @@ bool tcp_ack(struct tcp_conn *c, const struct tcp_seg *g)
 	if ((uint64_t)ack > c->snd_una)
 		clean(c, g, (uint64_t)ack, &a);
 	else
-		a.dup = !moved && !g->len && c->head != NONE &&
-			!(g->flags & TCP_FIN); /* RFC 5681 2 */
+		a.same = !moved && !g->len && !(g->flags & TCP_FIN);
+	a.dup = a.same && c->head != NONE; /* RFC 5681 2 */
 	sample_rtt(c, g, &a);
 	tcp_tlp_ack(c, g, (uint64_t)ack, &a);
 	tcp_recovery_ack(c, g, &a);

@@ -206,13 +206,13 @@ uint32_t tcp_cc_burst(const struct tcp_conn *c)
 }
 
 /* Bytes handed out at once: a millisecond's worth, and not less than a disk read is worth: bursts
- * of half a window up to the initial window's ten segments are what every path takes. */
+ * of half a window up to the initial window's ten segments are what every path takes, as long as
+ * not all that use it are few. */
 uint32_t tcp_pace_quantum(const struct tcp_conn *c, uint64_t rate)
 {
-	uint32_t least = min32(min32(c->cwnd / 2, 10u * c->mss), tcp_cc_burst(c));
-	uint64_t q = max64(min64(rate * PACE_QUANTUM_NS / NSEC_PER_SEC, tcp_cc_burst(c)), least);
+	uint64_t q = max64(rate * PACE_QUANTUM_NS / NSEC_PER_SEC, min32(c->cwnd / 2, 10u * c->mss));
 
-	q = min64(q, max32(tcp_max_push(c), 2u * c->mss));
+	q = min64(q, min32(tcp_cc_burst(c), max32(tcp_max_push(c), 2u * c->mss)));
 	q = max64(q - q % c->mss, c->mss);
 	return (uint32_t)max64(q, tcp_min_pull(c));
 }

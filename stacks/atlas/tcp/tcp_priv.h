@@ -142,6 +142,7 @@ enum {
 	CF_WSCALE = 1 << 24, /* window scaling negotiated */
 	CF_TLP_ASKED = 1 << 25, /* the probe was handed out */
 	CF_KICK = 1 << 26,	/* look for something to send with the next flush */
+	CF_TLP_LONE = 1 << 27,	/* the probe is for a single segment in flight */
 };
 
 enum {
@@ -217,8 +218,7 @@ struct tcp_conn {
 	/* Recovery */
 	uint64_t high_seq;
 	uint32_t prr_delivered, prr_out, recover_fs;
-	uint32_t
-		unspent; /* bytes delivered since tcp_next() was last asked, while there are more */
+	uint32_t unspent; /* delivered since tcp_next() was asked, while there is more to send */
 	uint32_t prior_cwnd, prior_ssthresh, undo_bytes, rexmit_stamp;
 	double prior_w_max;
 	uint64_t rexmit_lo, rexmit_hi;	    /* what was retransmitted lies in it, if undo_bytes */
@@ -498,7 +498,7 @@ struct tcp_acked {
 	uint32_t cum;	     /* of them by the cumulative ACK */
 	uint64_t rtt_ns;     /* 0: none usable */
 	uint64_t prior_fack; /* fack before this ACK */
-	bool una_moved, new_loss, dsack, sacked_any, dup, resent;
+	bool una_moved, new_loss, dsack, sacked_any, same, dup, resent;
 	int64_t dsack_start, dsack_end;
 };
 void tcp_sack(struct tcp_conn *c, const struct tcp_seg *g, uint64_t ack, struct tcp_acked *a);

@@ -92,8 +92,8 @@ static bool defer(const struct tcp_conn *c, uint32_t fresh, uint64_t rate)
 	return tcp_age(c, head->sent_ns) >= (uint64_t)c->srtt_us * NSEC_PER_USEC / 2;
 }
 
-/* Smallest pull worth starting, but never more than a quarter of what may be in flight: the other
- * three quarters keep the ACKs coming that open the rest, delayed ones too; nor a burst. */
+/* Smallest pull worth starting, but never more than a burst, nor than a quarter of what may be in
+ * flight: the other three quarters keep the ACKs coming that open the rest, delayed ones too. */
 uint32_t tcp_min_pull(const struct tcp_conn *c)
 {
 	return min32(min32(c->min_pull, tcp_cc_burst(c)), min32(c->cwnd, c->max_wnd) / 4);

@@ -103,6 +103,11 @@ bool tcp_tlp_eligible(const struct tcp_conn *c)
 	       !c->lost && !c->backoff && !(c->flags & (CF_TLP_WANT | CF_TLP_NEW | CF_TLP_ASKED));
 }
 
+static bool lone(const struct tcp_conn *c)
+{
+	return c->snd_nxt - c->snd_una <= c->mss;
+}
+
 /* 7.2 */
 uint64_t tcp_tlp_pto(const struct tcp_conn *c)
 {
@@ -110,7 +115,7 @@ uint64_t tcp_tlp_pto(const struct tcp_conn *c)
 
 	if (c->srtt_us) {
 		pto = 2 * (uint64_t)c->srtt_us * NSEC_PER_USEC + TLP_SLACK_NS;
-		if (c->snd_nxt - c->snd_una <= c->mss)
+		if (lone(c))
 			pto += c->delack_ms * NSEC_PER_MSEC;
 	}
 	return max64(c->last_tx, c->rto_start) + pto;
@@ -122,6 +127,9 @@ void tcp_tlp_fire(struct tcp_conn *c)
 	uint64_t room = min64(c->avail_end, c->snd_wnd_end);
 
 	c->s->st.tlp_fired++;
+	c->flags &= ~CF_TLP_LONE;
+	if (lone(c))
+		c->flags |= CF_TLP_LONE;
 	if (tcp_can_tx(c) && c->pull_end <= c->snd_nxt && room > c->snd_nxt &&
 	    (room - c->snd_nxt >= c->mss || room == c->avail_end))
 		c->flags |= CF_TLP_NEW;
@@ -153,11 +161,12 @@ static void tlp_cancel(struct tcp_conn *c)
 	c->flags &= ~(CF_TLP_NEW | CF_TLP_WANT | CF_TLP_ASKED);
 }
 
-/* The probe was one too many: perhaps the peer holds ACKs back for longer. */
+/* The probe was one too many: for a single segment, the peer holds ACKs back for longer. */
 static void tlp_needless(struct tcp_conn *c)
 {
 	c->tlp_end = NEVER;
-	c->delack_ms = (uint8_t)min32(2u * c->delack_ms, DELACK_MAX_MS);
+	if (c->flags & CF_TLP_LONE)
+		c->delack_ms = (uint8_t)min32(2u * c->delack_ms, DELACK_MAX_MS);
 }
 
 /* 7.4.2 */
@@ -176,7 +185,7 @@ void tcp_tlp_ack(struct tcp_conn *c, const struct tcp_seg *g, uint64_t ack,
 		c->tlp_end = NEVER;
 		if (c->ca_state == CA_OPEN)
 			tcp_cwnd_reduced(c); /* the probe repaired a loss */
-	} else if (!a->una_moved && !g->nsack && !g->len) {
+	} else if (a->same && !g->nsack) {   /* not a window that has opened */
 		tlp_needless(c);
 	}
 }

@@ -30,6 +30,23 @@
 #define DEFAULT_N 10000
 #endif
 
+/* Nothing is late, out of order or doubled: whatever is missing is lost. */
+static bool orderly(const struct link *l)
+{
+	return !l->jitter && l->reorder <= 0 && l->dup <= 0 && !l->compress && !l->ns_per_byte;
+}
+
+/* Only losses of data, and every peer says what has arrived: no reaction can be wrong. (Without
+ * SACK our own duplicates look like losses; to_server() judges what is taken back then.) */
+static bool certain(void)
+{
+	for (int i = 0; i < sim.napps; i++)
+		if (!sim.app[i].p.sack)
+			return false;
+	return orderly(&sim.up) && sim.up.loss <= 0 && sim.up.burst_enter <= 0 &&
+	       orderly(&sim.down);
+}
+
 static void check_end(void)
 {
 	struct tcp_stack *s = sim.s;
@@ -56,6 +73,8 @@ static void check_end(void)
 			sim_bad("reset for no reason");
 		}
 	}
+	if (certain() && s->st.spurious)
+		sim_bad("took back a reaction where nothing but losses happen");
 	if (s->nfree_chunk != s->nchunks)
 		sim_bad("chunk leaked");
 	if (s->nfree_rxblk != s->nrxblks)
